@@ -1,0 +1,1 @@
+"""Speech recognition as a model of hearing: the library behind the workflow's rules."""

@@ -1,0 +1,181 @@
+"""The corpus: every clip decoded once, checked, and stored as 16 kHz FLAC in shards."""
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Audio, Features, Value
+
+from hearing_asr.audio import SAMPLE_RATE, UndecodableError, decode, encode_flac
+from hearing_asr.errors import InputError
+from hearing_asr.files import atomic_path
+from hearing_asr.joblog import progress
+from hearing_asr.release import COLUMNS, clip_columns, shard_clips
+from hearing_asr.shards import write_shard
+
+log = logging.getLogger("hearing_asr")
+
+SILENCE = 2.0**-15  # full scale 1: one step of 16 bit; what never exceeds it holds no speech
+REJECTED_COLUMNS = ("path", "reason", "detail")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a clip must satisfy: durations in seconds, both ends included."""
+
+    min_duration: float
+    max_duration: float
+
+
+class RejectedClip(Exception):
+    """A clip that goes into the quarantine table: `reason` (a fixed word) and `detail`."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def ingest_shard(
+    clip_table: str | Path,
+    clips: str | Path,
+    shard: int,
+    limits: Limits,
+    output: str | Path,
+    rejected: str | Path,
+) -> None:
+    """Decode the clips of one shard into `output`; list those that fail in `rejected`.
+
+    Args:
+        clip_table: Parquet file of `release.write_clip_table`.
+        clips: folder with the release's audio files.
+        shard: number of the shard.
+        limits: durations to accept.
+        output: Arrow file: audio, scale, the columns of the release, duration.
+        rejected: TSV file: path, reason, detail.
+
+    Raises:
+        InputError: the folder of clips is missing or cannot be read.
+    """
+    clips = Path(clips)
+    if not clips.is_dir():
+        raise InputError(f"{clips}: no such folder; expected the clips of the release there")
+    rows = shard_clips(clip_table, shard)
+    rejections: list[tuple[str, str, str]] = []
+
+    def accepted() -> Iterator[dict]:
+        for row in progress(rows, Path(output).name, total=len(rows)):
+            try:
+                samples = load_clip(clips, row, limits)
+            except RejectedClip as rejection:
+                rejections.append((row["path"], rejection.reason, rejection.detail))
+                continue
+            flac, scale = encode_flac(samples)
+            yield {
+                **row,
+                "audio": {"bytes": flac, "path": row["path"]},
+                "scale": scale,
+                "duration": len(samples) / SAMPLE_RATE,
+            }
+
+    write_shard(output, corpus_features(clip_columns(clip_table)), accepted())
+    write_rejected(rejected, rejections)
+
+
+def load_clip(clips: Path, row: Mapping[str, str], limits: Limits) -> np.ndarray:
+    """Float32 samples (n,), 16 kHz, of a clip that satisfies everything.
+
+    Raises:
+        RejectedClip: the clip, or its sentence, is not usable.
+        InputError: the file is there but cannot be read.
+    """
+    if not row["sentence"].strip():
+        raise RejectedClip("empty sentence")
+    if Path(row["path"]).name != row["path"]:
+        raise RejectedClip("unsafe path", "a clip's path is a file name without folders")
+    try:
+        data = (clips / row["path"]).read_bytes()
+    except FileNotFoundError:
+        raise RejectedClip("missing") from None
+    except OSError as error:
+        raise InputError(f"{clips / row['path']}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise RejectedClip("empty file")
+    try:
+        samples = decode(data)
+    except UndecodableError as error:
+        reason = "truncated" if str(error).startswith("truncated") else "undecodable"
+        raise RejectedClip(reason, str(error)) from None
+    _check_samples(samples, limits)
+    return samples
+
+
+def _check_samples(samples: np.ndarray, limits: Limits) -> None:
+    duration = len(samples) / SAMPLE_RATE
+    if duration < limits.min_duration:
+        raise RejectedClip("too short", f"{duration:.3f} s, at least {limits.min_duration:g} s")
+    if duration > limits.max_duration:
+        raise RejectedClip("too long", f"{duration:.3f} s, at most {limits.max_duration:g} s")
+    if not np.isfinite(samples).all():
+        raise RejectedClip("not finite", "NaN or infinite samples")
+    peak = np.abs(samples).max()
+    if peak <= SILENCE:
+        raise RejectedClip("silent", f"peak {peak:.1e} of full scale")
+
+
+def corpus_features(columns: Iterable[str] = COLUMNS) -> Features:
+    """Columns of the corpus and of masked audio, for a release with these columns."""
+    return Features(
+        {
+            "audio": Audio(sampling_rate=SAMPLE_RATE),
+            "scale": Value("float32"),
+            **{name: Value("string") for name in columns},
+            "duration": Value("float32"),
+        }
+    )
+
+
+def write_rejected(path: str | Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a quarantine table."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+        writer.writerow(REJECTED_COLUMNS)
+        writer.writerows(rows)
+
+
+def gather_rejected(
+    tables: Sequence[str | Path], output: str | Path, *, kept: int, max_rejected: float
+) -> None:
+    """Join the quarantine tables of a split's shards and refuse a split that lost too many clips.
+
+    Args:
+        tables: TSV files of the shards.
+        output: TSV file of the split.
+        kept: clips of the split that were not rejected.
+        max_rejected: largest share of the split's clips that may be rejected, 0 to 1.
+
+    Raises:
+        InputError: the share is larger; the message counts the reasons.
+    """
+    rows = []
+    for table in tables:
+        with open(table, newline="") as file:
+            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+            next(reader)
+            rows.extend(reader)
+    write_rejected(output, rows)
+    reasons = Counter(row[1] for row in rows)
+    counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+    total = kept + len(rows)
+    log.info("%s: %d of %d clips rejected%s", output, len(rows), total, counts and f" ({counts})")
+    if len(rows) > max_rejected * total:
+        raise InputError(
+            f"{Path(output).parent}: {len(rows)} of {total} clips rejected ({counts}), more than "
+            f"corpus.max_rejected = {max_rejected:g} allows. The clips are listed in "
+            f"{', '.join(str(table) for table in tables[:3])}{' ...' if len(tables) > 3 else ''}. "
+            "Mend the corpus, or raise corpus.max_rejected if the loss is acceptable."
+        )

@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hearing_asr.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` once the block has succeeded.
+
+    The temporary name keeps the suffix of `path`, because many writers choose their format by
+    it, and carries the process id, so that two jobs never share one. Parent folders are made.
+    On any failure the temporary file is removed and `path` stays as it was.
+
+    Raises:
+        InputError: the disk is full, the quota is used up, or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _explained(error, path) from error
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _explained(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(
+            f"{path}: no space left while writing. Free space or raise the quota there, or put "
+            "data_dir/results_dir on a larger disk, then start again; nothing partial was kept."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(
+            f"{path}: the folder cannot be written ({error.strerror}). Check its permissions, or "
+            "choose another data_dir/results_dir."
+        )
+    return error

@@ -1,0 +1,166 @@
+"""Shards: the Arrow files of a dataset, written by parallel jobs, read back as a stream.
+
+A dataset folder holds one folder per split, a split `data-00000-of-00004.arrow` and so on. Once
+`gather` has added its JSON files, `datasets.load_from_disk` opens the folder; nothing is copied.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import DatasetInfo, Features
+
+from hearing_asr.errors import InputError
+from hearing_asr.files import atomic_path
+
+ROWS_PER_BATCH = 100  # rows that a reader or writer holds in memory
+
+
+def shard_name(shard: int, shards: int) -> str:
+    """File name of a shard, as Hugging Face datasets name theirs."""
+    return f"data-{shard:05d}-of-{shards:05d}.arrow"
+
+
+def write_shard(path: str | Path, features: Features, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write `rows` to a shard, 100 at a time, and return their number.
+
+    The file appears under its name only when it is complete. Lists of numbers are given as NumPy
+    arrays, audio as `{"bytes": ..., "path": ...}`.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    schema = features.arrow_schema
+    count = 0
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_stream(file, schema) as stream,
+    ):
+        batch: list[Mapping[str, Any]] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == ROWS_PER_BATCH:
+                stream.write_batch(_record_batch(batch, schema))
+                count += len(batch)
+                batch = []
+        if batch:
+            stream.write_batch(_record_batch(batch, schema))
+            count += len(batch)
+    return count
+
+
+def read_shard(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The rows of a shard, one after the other, in bounded memory (no memory map).
+
+    Raises:
+        InputError: the file is not a complete Arrow stream.
+    """
+    try:
+        with open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
+            for batch in stream:
+                yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path}: not a complete shard ({error}). Delete it and run the workflow again."
+        ) from error
+
+
+def read_rows(path: str | Path, order: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The rows of a shard in another order, in bounded memory.
+
+    The file is mapped anew for every 100 rows, because pages once touched stay in a process'
+    resident memory until they are unmapped.
+    """
+    for begin in range(0, len(order), ROWS_PER_BATCH):
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            table = stream.read_all()
+            for index in order[begin : begin + ROWS_PER_BATCH]:
+                yield from table.slice(index, 1).to_pylist()
+            del table
+
+
+def shard_features(path: str | Path) -> Features:
+    """The columns of a shard."""
+    with open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
+        return Features.from_arrow_schema(stream.schema)
+
+
+def gather(folder: str | Path, splits: Mapping[str, Sequence[str | Path]]) -> dict[str, int]:
+    """Make a dataset of shards that lie in `folder/{split}/` and return the rows per split.
+
+    Raises:
+        InputError: a split has no rows, or shards of one split differ in their columns.
+    """
+    folder = Path(folder)
+    rows = {split: _gather_split(folder / split, shards) for split, shards in splits.items()}
+    _write_json(folder / "dataset_dict.json", {"splits": list(splits)})
+    return rows
+
+
+def _gather_split(folder: Path, shards: Sequence[str | Path]) -> int:
+    """Write state.json and dataset_info.json of one split."""
+    paths = [Path(shard) for shard in shards]
+    features = shard_features(paths[0])
+    counts = []
+    for path in paths:
+        if shard_features(path) != features:
+            raise InputError(
+                f"{path}: its columns differ from those of {paths[0].name}. Delete both and run "
+                "the workflow again."
+            )
+        counts.append(count_rows(path))
+    if not sum(counts):
+        raise InputError(f"{folder}: the split has no clips left; see rejected.tsv there")
+    info = DatasetInfo(features=features)
+    info.write_to_directory(str(folder))
+    state = {
+        "_data_files": [{"filename": path.name} for path in paths],
+        "_fingerprint": _fingerprint(paths, counts),
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    _write_json(folder / "state.json", state)
+    return sum(counts)
+
+
+def count_rows(path: str | Path) -> int:
+    """Number of rows of a shard; only its framing is read."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        return sum(batch.num_rows for batch in stream)
+
+
+def _fingerprint(paths: Sequence[Path], counts: Sequence[int]) -> str:
+    """A name for the data as it lies there: it changes whenever a shard is written again."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path, count in zip(paths, counts, strict=True):
+        stat = path.stat()
+        digest.update(f"{path.name} {count} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _record_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        if pa.types.is_list(field.type):
+            offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])])
+            flat = pa.array(np.concatenate(values), type=field.type.value_type)
+            columns.append(
+                pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=field.type)
+            )
+        else:
+            columns.append(pa.array(values, type=field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _write_json(path: Path, content: Mapping) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
