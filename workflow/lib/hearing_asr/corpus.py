@@ -15,7 +15,7 @@ from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.joblog import progress
 from hearing_asr.release import COLUMNS, clip_columns, shard_clips
-from hearing_asr.shards import write_shard
+from hearing_asr.shards import count_rows, gather, write_shard
 
 log = logging.getLogger("hearing_asr")
 
@@ -147,20 +147,34 @@ def write_rejected(path: str | Path, rows: Iterable[Sequence[str]]) -> None:
         writer.writerows(rows)
 
 
-def gather_rejected(
-    tables: Sequence[str | Path], output: str | Path, *, kept: int, max_rejected: float
+def gather_dataset(
+    folder: str | Path,
+    shards: Mapping[str, Sequence[str | Path]],
+    rejected: Mapping[str, Sequence[str | Path]],
+    max_rejected: float,
 ) -> None:
-    """Join the quarantine tables of a split's shards and refuse a split that lost too many clips.
+    """Make a dataset of the shards in `folder/{split}/` once few enough clips were rejected.
 
     Args:
-        tables: TSV files of the shards.
-        output: TSV file of the split.
-        kept: clips of the split that were not rejected.
-        max_rejected: largest share of the split's clips that may be rejected, 0 to 1.
+        folder: of the dataset.
+        shards: Arrow files of each split.
+        rejected: quarantine tables of each split's shards; joined into `{split}/rejected.tsv`.
+            Empty for a stage that rejects nothing.
+        max_rejected: largest share of a split's clips that may be rejected, 0 to 1.
 
     Raises:
-        InputError: the share is larger; the message counts the reasons.
+        InputError: a split lost more clips than that, or all; the message counts the reasons.
     """
+    for split, tables in rejected.items():
+        kept = sum(count_rows(shard) for shard in shards[split])
+        _gather_rejected(tables, Path(folder) / split / "rejected.tsv", kept, max_rejected)
+    for split, rows in gather(folder, shards).items():
+        log.info("%s: %d clips", Path(folder) / split, rows)
+
+
+def _gather_rejected(
+    tables: Sequence[str | Path], output: Path, kept: int, max_rejected: float
+) -> None:
     rows = []
     for table in tables:
         with open(table, newline="") as file:
@@ -174,7 +188,7 @@ def gather_rejected(
     log.info("%s: %d of %d clips rejected%s", output, len(rows), total, counts and f" ({counts})")
     if len(rows) > max_rejected * total:
         raise InputError(
-            f"{Path(output).parent}: {len(rows)} of {total} clips rejected ({counts}), more than "
+            f"{output.parent}: {len(rows)} of {total} clips rejected ({counts}), more than "
             f"corpus.max_rejected = {max_rejected:g} allows. The clips are listed in "
             f"{', '.join(str(table) for table in tables[:3])}{' ...' if len(tables) > 3 else ''}. "
             "Mend the corpus, or raise corpus.max_rejected if the loss is acceptable."

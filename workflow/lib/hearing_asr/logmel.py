@@ -10,8 +10,10 @@ from datasets import Features, List, Value
 
 from hearing_asr.audio import SAMPLE_RATE, decode_flac
 from hearing_asr.corpus import RejectedClip, write_rejected
+from hearing_asr.errors import InputError
 from hearing_asr.features import FRAMES_PER_SECOND, log_mel
 from hearing_asr.joblog import progress
+from hearing_asr.models import whisper_config
 from hearing_asr.shards import count_rows, read_rows, read_shard, write_shard
 
 Tokenize = Callable[[str], list[int]]
@@ -32,6 +34,21 @@ class FeatureSpec:
     window_frames: int
     max_labels: int
     dtype: str = "float16"
+
+
+def feature_spec(model: str | Path, num_mel_bins: int, dtype: str) -> FeatureSpec:
+    """What the model in a folder wants, checked against the configured number of mel bins.
+
+    Raises:
+        InputError: not a Whisper model, or one with another number of mel bins.
+    """
+    config = whisper_config(model)
+    if config.num_mel_bins != num_mel_bins:
+        raise InputError(
+            f"features.num_mel_bins: {num_mel_bins}, but the model in {model} wants "
+            f"{config.num_mel_bins}; set it to {config.num_mel_bins}"
+        )
+    return FeatureSpec(num_mel_bins, config.window_frames, config.max_target_positions, dtype)
 
 
 def logmel_features(dtype: str) -> Features:

@@ -1,0 +1,45 @@
+# From raw Common Voice to word error rates under simulated hearing losses.
+# The configuration is checked here, before any job; the rules lie in workflow/rules, in the order
+# in which the data flow.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/masking.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/plots.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        stage_targets("training"),
+        stage_targets("evaluation"),
+        stage_targets("plots"),
+
+
+for stage in STAGES:
+
+    rule:
+        name:
+            stage
+        input:
+            stage_targets(stage),
+
+
+for variant in VARIANTS:
+
+    rule:
+        name:
+            variant
+        input:
+            variant_targets(variant),

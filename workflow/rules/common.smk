@@ -1,0 +1,138 @@
+# What all rules share: the checked configuration, paths, code dependencies, target lists.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
+LIBRARY = WORKFLOW / "lib"
+sys.path.insert(0, str(LIBRARY.resolve()))
+# Scripts import the library too, whichever Python runs them.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(LIBRARY.resolve()), os.environ.get("PYTHONPATH", "")])
+)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from hearing_asr.config import STAGES, UNMASKED, ZERO_SHOT, is_folder, load_config, unknown_target
+from hearing_asr.errors import InputError
+
+
+
+def config_layers():
+    """What the configuration was merged from: the workflow's file, then those of the command line."""
+    given = list(workflow.overwrite_configfiles)
+    own = workflow.configfiles[len(given) :]
+    files = [load_configfile(file) for file in [*own, *given]]
+    return [*files, workflow.config_settings.config or {}]
+
+
+try:
+    config.update(load_config(config, config_layers(), WORKFLOW / "schemas/config.schema.yaml"))
+    for target in workflow.dag_settings.targets if workflow.dag_settings else ():
+        if message := unknown_target(target, config["variants"]):
+            raise InputError(message)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+VARIANTS = list(config["variants"])
+SPLITS = list(config["corpus"]["splits"])
+MODELS = [ZERO_SHOT, *VARIANTS]
+DATA = f"{config['data_dir']}/{config['run']}"
+RESULTS = f"{config['results_dir']}/{config['run']}"
+LOGS = f"{RESULTS}/logs"
+PLOT = config["plots"]["format"]
+
+# MODEL is what features are made for and what training starts from: configuration, tokenizer and
+# weights. BASE is the model that is fine-tuned and that zero-shot stands for: the same, unless it
+# is made from scratch and must first be trained on unmasked speech.
+SCRATCH = config["model"]["checkpoint"] == "scratch"
+LOCAL_MODEL = not SCRATCH and is_folder(config["model"]["checkpoint"])
+MODEL = config["model"]["checkpoint"] if LOCAL_MODEL else f"{DATA}/model"
+BASE = f"{RESULTS}/whisper_base" if SCRATCH else MODEL
+
+
+wildcard_constraints:
+    split="|".join(SPLITS),
+    shard=r"\d{5}-of-\d{5}",
+    variant="|".join(VARIANTS),
+    dataset="|".join([UNMASKED, *VARIANTS]),
+    model="|".join(MODELS),
+
+
+def code(script, *modules):
+    """A rule's script and the library modules it uses: an edit reruns just what depends on it."""
+    library = LIBRARY / "hearing_asr"
+    modules = ("errors", "files", "joblog", *modules)
+    return [str(WORKFLOW / "scripts" / f"{script}.py")] + [
+        str(library / f"{module}.py") for module in modules
+    ]
+
+
+def shards(split):
+    """The shard wildcards of a split."""
+    count = config["corpus"]["splits"][split]["shards"]
+    return [f"{shard:05d}-of-{count:05d}" for shard in range(count)]
+
+
+def shard_files(pattern):
+    """All shards of a dataset: `pattern` has {split} and {shard} to fill in."""
+    return [
+        pattern.replace("{split}", split).replace("{shard}", shard)
+        for split in SPLITS
+        for shard in shards(split)
+    ]
+
+
+def shard_number(wildcards):
+    return int(wildcards.shard.split("-")[0])
+
+
+def clips_of(split):
+    """How many clips a split is expected to have: for the size of jobs, before data are there."""
+    corpus = config["corpus"]
+    if corpus["source"] == "demo":
+        known = corpus["demo"]["clips"][split]
+    else:
+        known = {"train": 1_200_000, "dev": 17_000, "test": 17_000}[split]
+    return min(known, corpus["splits"][split]["max_clips"] or known)
+
+
+def shard_runtime(wildcards, attempt):
+    """Minutes for a shard: generously, at 20 clips per second."""
+    clips = clips_of(wildcards.split) / config["corpus"]["splits"][wildcards.split]["shards"]
+    return attempt * (10 + int(clips / 20 / 60))
+
+
+def stage_targets(stage):
+    """The files that a stage is finished with."""
+    return {
+        "corpus": [f"{DATA}/corpus/dataset_dict.json"],
+        "masking": expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
+        "features": expand(f"{DATA}/{{v}}/logmel/dataset_dict.json", v=VARIANTS),
+        "training": expand(f"{RESULTS}/whisper_finetuned_{{v}}/model.safetensors", v=VARIANTS),
+        "evaluation": [f"{RESULTS}/metrics/scores.csv", f"{RESULTS}/metrics/wer_matrix.csv"],
+        "plots": [
+            *expand(f"{RESULTS}/whisper_finetuned_{{v}}/tensorboard/training_summary.txt", v=VARIANTS),
+            f"{RESULTS}/plots/training/overview.{PLOT}",
+            f"{RESULTS}/plots/audiograms.{PLOT}",
+            f"{RESULTS}/plots/clip.{PLOT}",
+            f"{RESULTS}/plots/wer_matrix.{PLOT}",
+            f"{RESULTS}/plots/wer_bars.{PLOT}",
+        ],
+    }[stage]
+
+
+def variant_targets(variant):
+    """One variant alone: its datasets, its model, its curves, and what is understood of it."""
+    return [
+        f"{DATA}/{variant}/audio/dataset_dict.json",
+        f"{DATA}/{variant}/logmel/dataset_dict.json",
+        f"{RESULTS}/whisper_finetuned_{variant}/model.safetensors",
+        f"{RESULTS}/whisper_finetuned_{variant}/tensorboard/training_summary.txt",
+        f"{RESULTS}/predictions/{ZERO_SHOT}/{variant}.parquet",
+        f"{RESULTS}/predictions/{variant}/{variant}.parquet",
+    ]

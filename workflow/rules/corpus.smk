@@ -1,0 +1,102 @@
+# Corpus: a release of Common Voice, synthesised or given, decoded once into shards of 16 kHz FLAC.
+#
+# in   the release's tables ({split}.tsv) and clips/
+# out  data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
+
+RELEASE = f"{DATA}/release" if config["corpus"]["source"] == "demo" else config["corpus"]["release"]
+RELEASE_TABLES = [
+    *SPLITS,
+    "validated",
+    "invalidated",
+    "other",
+    "reported",
+    "clip_durations",
+]
+
+if config["corpus"]["source"] == "demo":
+
+    rule demo_release:
+        input:
+            code=code("demo_release", "demo_corpus", "espeak"),
+        output:
+            tables=expand(f"{RELEASE}/{{table}}.tsv", table=RELEASE_TABLES),
+            clips=directory(f"{RELEASE}/clips"),
+        params:
+            clips=config["corpus"]["demo"]["clips"],
+            sample_rate=config["corpus"]["demo"]["sample_rate"],
+            seed=config["corpus"]["demo"]["seed"],
+        log:
+            f"{LOGS}/corpus/demo_release.log",
+        conda:
+            "../../envs/audio.yaml"
+        threads: 4
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 2_000,
+            runtime=lambda wildcards, attempt: attempt * 60,
+        script:
+            "../scripts/demo_release.py"
+
+
+rule clip_table:
+    input:
+        code=code("clip_table", "release"),
+        table=f"{RELEASE}/{{split}}.tsv",
+    output:
+        f"{DATA}/clips/{{split}}.parquet",
+    params:
+        shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
+        max_clips=lambda wildcards: config["corpus"]["splits"][wildcards.split]["max_clips"],
+    log:
+        f"{LOGS}/corpus/clip_table_{{split}}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * (1_000 + clips_of(wildcards.split) // 200),
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/clip_table.py"
+
+
+rule corpus_shard:
+    input:
+        code=code("corpus_shard", "audio", "corpus", "release", "shards"),
+        clip_table=f"{DATA}/clips/{{split}}.parquet",
+        clips=ancient(f"{RELEASE}/clips"),
+    output:
+        shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
+        rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
+    params:
+        number=shard_number,
+        min_duration=config["corpus"]["min_duration"],
+        max_duration=config["corpus"]["max_duration"],
+    log:
+        f"{LOGS}/corpus/{{split}}-{{shard}}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1_000,
+        runtime=shard_runtime,
+    script:
+        "../scripts/corpus_shard.py"
+
+
+rule corpus_gather:
+    input:
+        code=code("gather", "audio", "corpus", "release", "shards"),
+        shards=shard_files(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
+        rejected=shard_files(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
+    output:
+        dataset=f"{DATA}/corpus/dataset_dict.json",
+        rejected=expand(f"{DATA}/corpus/{{split}}/rejected.tsv", split=SPLITS),
+    params:
+        splits=SPLITS,
+        max_rejected=config["corpus"]["max_rejected"],
+    log:
+        f"{LOGS}/corpus/gather.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/gather.py"
