@@ -1,10 +1,10 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hearing_asr.config import check_release
 from hearing_asr.errors import InputError
 from hearing_asr.release import (
     COLUMNS,
-    check_release,
     clip_columns,
     read_clips,
     read_table,

@@ -3,7 +3,8 @@
 # in   the release's tables ({split}.tsv) and clips/
 # out  data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
 
-RELEASE = f"{DATA}/release" if config["corpus"]["source"] == "demo" else config["corpus"]["release"]
+DEMO = config["corpus"]["source"] == "demo"
+RELEASE = f"{DATA}/release" if DEMO else config["corpus"]["release"]
 RELEASE_TABLES = [
     *SPLITS,
     "validated",
@@ -13,7 +14,12 @@ RELEASE_TABLES = [
     "clip_durations",
 ]
 
-if config["corpus"]["source"] == "demo":
+
+localrules:
+    release,
+
+
+if DEMO:
 
     rule demo_release:
         input:
@@ -35,6 +41,27 @@ if config["corpus"]["source"] == "demo":
             runtime=lambda wildcards, attempt: attempt * 60,
         script:
             "../scripts/demo_release.py"
+
+
+if not DEMO and not Path(RELEASE).exists():
+
+    # Stands for what the user has yet to bring, so that a dry run shows the DAG without it; says
+    # what is missing when it is run.
+    rule release:
+        input:
+            code=code("release", "config"),
+        output:
+            tables=expand(f"{RELEASE}/{{split}}.tsv", split=SPLITS),
+            clips=directory(f"{RELEASE}/clips"),
+        params:
+            release=RELEASE,
+            splits=SPLITS,
+        log:
+            f"{LOGS}/corpus/release.log",
+        conda:
+            "../../envs/audio.yaml"
+        script:
+            "../scripts/release.py"
 
 
 rule clip_table:

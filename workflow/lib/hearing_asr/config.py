@@ -93,7 +93,7 @@ def _schema_message(error: ValidationError) -> str:
         expected = " or ".join("null" if e is None else str(e) for e in expected)
         hint = _number_hint(error.instance)
         return f"{where}{error.instance!r} is not allowed; expected {expected}.{hint}"
-    if error.validator == "pattern" and error.parent and error.parent.validator == "propertyNames":
+    if "propertyNames" in error.schema_path:
         names = "frequencies in Hz" if key.endswith("audiogram") else "names"
         return f"{where}{error.instance!r}: {names} must match {error.validator_value}"
     return f"{where}{error.message}"
@@ -144,8 +144,8 @@ def _corpus_mistakes(corpus: Mapping) -> Iterable[str]:
                 "extracted Common Voice release, such as .../cv-corpus-26.0-2026-06-12/en"
             )
             return
-        from hearing_asr.release import check_release
-
+        if not Path(corpus["release"]).exists():
+            return  # a dry run works without it; the rule `release` tells a real one
         try:
             check_release(corpus["release"], corpus["splits"])
         except InputError as error:
@@ -225,6 +225,28 @@ def _training_mistakes(config: Mapping) -> Iterable[str]:
                     f"- {stage}.generation_max_length: more than "
                     f"model.scratch.max_target_positions = {positions}"
                 )
+
+
+def check_release(folder: str | Path, splits: Mapping) -> None:
+    """Refuse a folder that is not an extracted release, before any job starts.
+
+    Raises:
+        InputError: naming what is missing and, where it is found, the folder that was meant.
+    """
+    folder = Path(folder)
+    needed = ["clips", *(f"{split}.tsv" for split in splits)]
+    missing = [name for name in needed if not (folder / name).exists()]
+    if not missing:
+        return
+    hint = ""
+    if folder.is_dir():
+        meant = [child for child in sorted(folder.glob("*/clips")) if child.is_dir()]
+        hint = f" Did you mean {meant[0].parent}?" if meant else ""
+    raise InputError(
+        f"corpus.release: {folder} is not the folder of an extracted Common Voice release: no "
+        f"{', '.join(missing)} there.{hint} Expected a folder such as "
+        "cv-corpus-26.0-2026-06-12/en with clips/, train.tsv, dev.tsv and test.tsv."
+    )
 
 
 def is_folder(checkpoint: str) -> bool:

@@ -1,0 +1,51 @@
+# make demo   the whole workflow on the embedded corpus, in minutes
+# make test   every test; make unit runs the quick ones alone
+# make bench  speed and memory, as ratios against what a script would do
+# make lint   style of Python and Snakemake files
+# Each makes .venv on first use. PYTHON=python3.12 chooses the interpreter.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test unit bench lint clean
+
+.venv/installed: envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement envs/requirements.txt
+	touch $@
+
+.venv/installed-test: envs/requirements-test.txt .venv/installed
+	$(BIN)/pip install --quiet --requirement envs/requirements-test.txt
+	touch $@
+
+demo: .venv/installed
+	$(SNAKEMAKE) --profile profiles/local
+	$(SNAKEMAKE) --profile profiles/local --report results/demo/report.html
+	@echo
+	@echo "Done. Look at:"
+	@echo "  results/demo/report.html              everything, in a browser"
+	@echo "  results/demo/metrics/wer_matrix.csv   word error rates, trained on x tested on"
+	@echo "  results/demo/plots/                   figures; start with wer_matrix.png"
+	@echo
+	@cat results/demo/metrics/wer_matrix.csv
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+unit: .venv/installed-test
+	$(BIN)/python -m pytest tests/unit
+
+bench: .venv/installed-test
+	$(BIN)/python benchmarks/run.py
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+clean:
+	rm -rf .venv .snakemake data/demo results/demo

@@ -1,0 +1,79 @@
+# Evaluation: every model transcribes the test split of every variant; scores of all.
+#
+# in   the models, data/{run}/{variant}/logmel/test
+# out  results/{run}/predictions/{model}/{variant}.parquet, results/{run}/metrics/*.csv
+
+CELLS = [(model, variant) for model in MODELS for variant in VARIANTS]
+
+
+def model_folder(wildcards):
+    if wildcards.model == ZERO_SHOT:
+        return BASE
+    return f"{RESULTS}/whisper_finetuned_{wildcards.model}"
+
+
+rule transcribe:
+    input:
+        code=code(
+            "transcribe",
+            "audio",
+            "features",
+            "models",
+            "normalizers",
+            "scoring",
+            "training_data",
+            "transcribe",
+        ),
+        model=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
+        dataset=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
+    output:
+        f"{RESULTS}/predictions/{{model}}/{{variant}}.parquet",
+    params:
+        model=model_folder,
+        logmel=f"{DATA}/{{variant}}/logmel/test",
+        normalizer=config["evaluation"]["normalizer"],
+        batch_size=config["evaluation"]["batch_size"],
+        language=config["model"]["language"],
+        task=config["model"]["task"],
+        generation_max_length=config["evaluation"]["generation_max_length"],
+        num_beams=config["evaluation"]["num_beams"],
+    log:
+        f"{LOGS}/evaluation/{{model}}-{{variant}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: config["evaluation"]["num_cpus"]
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * (1_000 if SCRATCH else 16_000),
+        runtime=lambda wildcards, attempt: attempt * (20 + clips_of("test") // 100),
+    script:
+        "../scripts/transcribe.py"
+
+
+rule score:
+    input:
+        code=code("score", "normalizers", "scoring"),
+        predictions=[f"{RESULTS}/predictions/{model}/{variant}.parquet" for model, variant in CELLS],
+    output:
+        scores=report(
+            f"{RESULTS}/metrics/scores.csv",
+            caption="../report/scores.rst",
+            category="Word error rates",
+            labels={"result": "all scores", "kind": "table"},
+        ),
+        matrix=report(
+            f"{RESULTS}/metrics/wer_matrix.csv",
+            caption="../report/wer_matrix.rst",
+            category="Word error rates",
+            labels={"result": "WER, trained on x tested on", "kind": "table"},
+        ),
+    params:
+        cells=CELLS,
+    log:
+        f"{LOGS}/evaluation/score.log",
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/score.py"

@@ -1,0 +1,201 @@
+# Plots: what people in this field look at first.
+#
+# in   TensorBoard logs, scores, audiograms, one test clip
+# out  results/{run}/plots, results/{run}/whisper_finetuned_{variant}/tensorboard
+
+PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
+TENSORBOARD = f"{RESULTS}/whisper_finetuned_{{variant}}/tensorboard"
+COMPARED = ["train_loss", "eval_loss", "learning_rate", "gradient_norm", "word_error_rate"]
+
+
+def figure(path, caption, category, result, subcategory=None):
+    """An output that the report shows."""
+    return report(
+        f"{path}.{PLOT}",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        subcategory=subcategory,
+        labels={"result": result, "kind": "figure"},
+    )
+
+
+def curves(name, result):
+    return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{variant}")
+
+
+rule plot_training:
+    input:
+        code=code(
+            "plot_training", "plots/__init__", "plots/logs", "plots/style", "plots/training"
+        ),
+        model=f"{RESULTS}/whisper_finetuned_{{variant}}/model.safetensors",
+    output:
+        loss_curves=curves("loss_curves", "loss"),
+        learning_rate=curves("learning_rate", "learning rate"),
+        gradient_norm=curves("gradient_norm", "gradient norm"),
+        word_error_rate=curves("word_error_rate", "word error rate"),
+        training_overview=curves("training_overview", "overview"),
+        csv=report(
+            f"{TENSORBOARD}/csv_data/all_metrics.csv",
+            caption="../report/training_metrics.rst",
+            category="Training",
+            subcategory="{variant}",
+            labels={"result": "all metrics", "kind": "table"},
+        ),
+        summary=report(
+            f"{TENSORBOARD}/training_summary.txt",
+            caption="../report/training_summary.rst",
+            category="Training",
+            subcategory="{variant}",
+            labels={"result": "summary", "kind": "text"},
+        ),
+    params:
+        runs=f"{RESULTS}/whisper_finetuned_{{variant}}/runs",
+        title="{variant}",
+        smooth=config["plots"]["smooth"],
+        **PLOT_STYLE,
+    log:
+        f"{LOGS}/plots/training-{{variant}}.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/plot_training.py"
+
+
+rule plot_training_comparison:
+    input:
+        code=code(
+            "plot_training_comparison",
+            "plots/__init__",
+            "plots/logs",
+            "plots/style",
+            "plots/training",
+        ),
+        models=expand(f"{RESULTS}/whisper_finetuned_{{v}}/model.safetensors", v=VARIANTS),
+    output:
+        **{
+            name: figure(
+                f"{RESULTS}/plots/training/{name}",
+                f"comparison_{name}",
+                "Training",
+                name.replace("_", " "),
+                "all variants",
+            )
+            for name in [*COMPARED, "overview"]
+        },
+        csv=report(
+            f"{RESULTS}/plots/training/metrics.csv",
+            caption="../report/comparison_metrics.rst",
+            category="Training",
+            subcategory="all variants",
+            labels={"result": "all metrics", "kind": "table"},
+        ),
+    params:
+        runs={name: f"{RESULTS}/whisper_finetuned_{name}/runs" for name in VARIANTS},
+        smooth=config["plots"]["smooth"],
+        **PLOT_STYLE,
+    log:
+        f"{LOGS}/plots/training_comparison.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/plot_training_comparison.py"
+
+
+rule plot_audiograms:
+    input:
+        code=code(
+            "plot_audiograms", "audiograms", "plots/__init__", "plots/audiograms", "plots/style"
+        ),
+    output:
+        figure=figure(f"{RESULTS}/plots/audiograms", "audiograms", "Hearing losses", "audiograms"),
+        csv=report(
+            f"{RESULTS}/plots/audiograms.csv",
+            caption="../report/audiogram_points.rst",
+            category="Hearing losses",
+            labels={"result": "audiograms", "kind": "table"},
+        ),
+    params:
+        audiograms={name: variant["audiogram"] for name, variant in config["variants"].items()},
+        **PLOT_STYLE,
+    log:
+        f"{LOGS}/plots/audiograms.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/plot_audiograms.py"
+
+
+rule plot_clip:
+    input:
+        code=code(
+            "plot_clip",
+            "audio",
+            "features",
+            "models",
+            "plots/__init__",
+            "plots/clip",
+            "plots/style",
+        ),
+        model=f"{MODEL}/config.json",
+        corpus=f"{DATA}/corpus/dataset_dict.json",
+        variants=expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
+    output:
+        figure=figure(f"{RESULTS}/plots/clip", "clip", "Hearing losses", "one clip, every variant"),
+        csv=report(
+            f"{RESULTS}/plots/clip.csv",
+            caption="../report/clip_floor.rst",
+            category="Hearing losses",
+            labels={"result": "one clip, every variant", "kind": "table"},
+        ),
+    params:
+        model=MODEL,
+        audio={UNMASKED: f"{DATA}/corpus/test"}
+        | {name: f"{DATA}/{name}/audio/test" for name in VARIANTS},
+        clip=config["plots"]["clip"],
+        **PLOT_STYLE,
+    log:
+        f"{LOGS}/plots/clip.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/plot_clip.py"
+
+
+rule plot_scores:
+    input:
+        code=code("plot_scores", "plots/__init__", "plots/scores", "plots/style"),
+        scores=f"{RESULTS}/metrics/scores.csv",
+    output:
+        matrix=figure(
+            f"{RESULTS}/plots/wer_matrix",
+            "wer_matrix_plot",
+            "Word error rates",
+            "WER, trained on x tested on",
+        ),
+        bars=figure(
+            f"{RESULTS}/plots/wer_bars", "wer_bars", "Word error rates", "WER by test variant"
+        ),
+    params:
+        **PLOT_STYLE,
+    log:
+        f"{LOGS}/plots/scores.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    script:
+        "../scripts/plot_scores.py"
