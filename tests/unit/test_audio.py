@@ -3,13 +3,13 @@ import io
 import numpy as np
 import pytest
 import soundfile as sf
+from scipy.signal import resample_poly
+from tests.conftest import speech_like
+from tests.unit.test_masking import variant
+
 from hearing_asr.audio import UndecodableError, decode, decode_flac, encode_flac
 from hearing_asr.features import log_mel
 from hearing_asr.masking import variant_mask
-from scipy.signal import resample_poly
-
-from tests.conftest import speech_like
-from tests.unit.test_masking import variant
 
 
 def encoded(samples, rate, format="WAV", subtype="FLOAT"):
@@ -42,7 +42,9 @@ def test_resampling_keeps_tone_length_and_level(rate):
 def test_resampling_agrees_with_scipy():
     samples = speech_like(1.0, rate=48_000)
     expected = resample_poly(samples, 1, 3, window=("kaiser", 12.0))
-    np.testing.assert_allclose(decode(encoded(samples, 48_000))[400:-400], expected[400:-400], atol=5e-3)
+    np.testing.assert_allclose(
+        decode(encoded(samples, 48_000))[400:-400], expected[400:-400], atol=5e-3
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>404 not found</html>" * 50, b"\x00" * 5000])

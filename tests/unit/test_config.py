@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from hearing_asr.config import load_config, unknown_target
 from hearing_asr.errors import InputError
 
@@ -81,33 +82,65 @@ def test_default_audiograms_fall_and_rise_in_equal_steps():
     ("key", "value", "message"),
     [
         ("corpsu", 1, "corpsu: unknown key. Did you mean corpus?"),
-        ("training.learnin_rate", 1e-3, "training.learnin_rate: unknown key. Did you mean learning_rate"),
+        (
+            "training.learnin_rate",
+            1e-3,
+            "training.learnin_rate: unknown key. Did you mean learning_rate",
+        ),
         ("training.learning_rate", "1e-5", "YAML reads 1e-5 as text; write 1.0e-5"),
         ("training.max_steps", 0, "training.max_steps: 0 is less than the minimum"),
-        ("training.max_steps", "many", "training.max_steps: 'many' is not allowed; expected integer"),
+        (
+            "training.max_steps",
+            "many",
+            "training.max_steps: 'many' is not allowed; expected integer",
+        ),
         ("training.lr_scheduler_type", "step", "expected linear or cosine or"),
         ("corpus.max_rejected", 1.5, "corpus.max_rejected: 1.5 is greater than the maximum"),
-        ("plots.format", "gif", "plots.format: 'gif' is not allowed; expected png or pdf or svg or jpg"),
+        (
+            "plots.format",
+            "gif",
+            "plots.format: 'gif' is not allowed; expected png or pdf or svg or jpg",
+        ),
         ("plots.figsize", [12], "plots.figsize"),
         ("run", "../elsewhere", "run: '../elsewhere' does not match"),
-        ("features.num_mel_bins", 64, "features.num_mel_bins: 64 is not allowed; expected 80 or 128"),
+        (
+            "features.num_mel_bins",
+            64,
+            "features.num_mel_bins: 64 is not allowed; expected 80 or 128",
+        ),
         ("corpus.min_duration", 30.0, "corpus.min_duration: 30 s is not less than"),
         ("corpus.splits.test.shards", 1000, "corpus.splits.test.shards: 1000 shards for 120 clips"),
         ("corpus.splits.train.max_clips", 1, "corpus.splits.train.shards: 2 shards for 1 clips"),
         ("corpus.source", "release", "corpus.release: null, but corpus.source is release"),
-        ("corpus", {"source": "release", "release": "tests"}, "corpus.release: tests is not the folder"),
-        ("model.checkpoint", "openai/whisper-large-v3", "whisper-large-v3 wants 128; set it to 128"),
+        (
+            "corpus",
+            {"source": "release", "release": "tests"},
+            "corpus.release: tests is not the folder",
+        ),
+        (
+            "model.checkpoint",
+            "openai/whisper-large-v3",
+            "whisper-large-v3 wants 128; set it to 128",
+        ),
         ("model.checkpoint", "./nowhere", "model.checkpoint: .*nowhere"),
         ("model.scratch.heads", 5, "model.scratch.d_model: 96 is not a multiple"),
         ("model.scratch.window", 2.999, "model.scratch.window: must be a multiple of 0.02 s"),
         ("model.language", "de", "evaluation.normalizer: english, but model.language is de"),
-        ("training.evaluation_split", "test", "training.evaluation_split: test is what is reported"),
+        (
+            "training.evaluation_split",
+            "test",
+            "training.evaluation_split: test is what is reported",
+        ),
         ("training.warmup_steps", 10_000, "training.warmup_steps: 10000 is not less than"),
         ("training.precision", "bf16", "training.precision: bf16 needs a GPU"),
         ("evaluation.generation_max_length", 448, "evaluation.generation_max_length: more than"),
         ("variants.corpus", DEMO["variants"]["normal"], "variants.corpus: the name is taken"),
         ("variants.My-Loss", DEMO["variants"]["normal"], "variants: 'My-Loss': names must match"),
-        ("variants.mine", {"audiogram": {125: 10}}, "variants.mine: missing: method, normalization"),
+        (
+            "variants.mine",
+            {"audiogram": {125: 10}},
+            "variants.mine: missing: method, normalization",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_key(key, value, message):

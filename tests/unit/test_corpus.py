@@ -4,14 +4,14 @@ import datasets
 import numpy as np
 import pytest
 import soundfile as sf
+from tests.conftest import speech_like
+from tests.unit.test_release import HEADER, line
+
 from hearing_asr.audio import decode_flac
 from hearing_asr.corpus import Limits, gather_dataset, ingest_shard
 from hearing_asr.errors import InputError
 from hearing_asr.release import write_clip_table
 from hearing_asr.shards import read_shard, shard_name
-
-from tests.conftest import speech_like
-from tests.unit.test_release import HEADER, line
 
 LIMITS = Limits(0.3, 30.0)
 GOOD = speech_like(1.0, rate=32_000)
@@ -37,7 +37,13 @@ def release(tmp_path):
     (clips / "text.mp3").write_text("this is not audio " * 100)
     data = (clips / "good.mp3").read_bytes()
     (clips / "truncated.mp3").write_bytes(data[: len(data) // 2])
-    sf.write(clips / "nan.mp3", np.full(16_000, np.nan, np.float32), 16_000, format="WAV", subtype="FLOAT")
+    sf.write(
+        clips / "nan.mp3",
+        np.full(16_000, np.nan, np.float32),
+        16_000,
+        format="WAV",
+        subtype="FLOAT",
+    )
     names = [path.name for path in sorted(clips.iterdir())] + ["missing.mp3", "../clips/good.mp3"]
     lines = [line(name, "" if name == "wordless.mp3" else name) for name in names]
     (tmp_path / "train.tsv").write_text("\n".join([HEADER, *lines]) + "\n")
@@ -110,7 +116,9 @@ def test_the_stage_fails_when_too_many_are_rejected(release):
 def test_a_missing_folder_of_clips_is_told(release):
     write_clip_table(release / "train.tsv", release / "c.parquet", shards=1, max_clips=None)
     with pytest.raises(InputError, match=r"nowhere: no such folder"):
-        ingest_shard(release / "c.parquet", release / "nowhere", 0, LIMITS, release / "a", release / "b")
+        ingest_shard(
+            release / "c.parquet", release / "nowhere", 0, LIMITS, release / "a", release / "b"
+        )
 
 
 def test_the_same_input_gives_the_same_bytes(release):

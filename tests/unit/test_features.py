@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 import whisper
-from hearing_asr.features import log_mel, mel_filters, pad_logmel, valid_frames
+from tests.conftest import speech_like
 from transformers import WhisperFeatureExtractor
 
-from tests.conftest import speech_like
+from hearing_asr.features import log_mel, mel_filters, pad_logmel, valid_frames
 
 WINDOW = 3000  # frames: 30 s
 # lengths around every edge: short, frame boundaries, the window's right edge and its mirror
@@ -41,9 +41,7 @@ def test_rebuilt_features_equal_transformers_on_real_speech(bins, real_clips):
     for samples in real_clips:
         expected = extractor(samples, sampling_rate=16_000).input_features[0]
         valid, padding = log_mel(samples, bins, WINDOW)
-        np.testing.assert_allclose(
-            pad_logmel(valid, padding, WINDOW), expected, rtol=0, atol=1e-6
-        )
+        np.testing.assert_allclose(pad_logmel(valid, padding, WINDOW), expected, rtol=0, atol=1e-6)
         stored = pad_logmel(valid.astype(np.float16), padding, WINDOW)
         np.testing.assert_allclose(stored, expected, rtol=0, atol=1e-3)
 

@@ -1,6 +1,11 @@
+import itertools
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hearing_asr.config import check_release
 from hearing_asr.errors import InputError
 from hearing_asr.release import (
@@ -11,10 +16,8 @@ from hearing_asr.release import (
     shard_clips,
     write_clip_table,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
-HEADER = "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\tvariant\tlocale\tsegment"
+HEADER = "\t".join(COLUMNS)
 
 
 def table(tmp_path, *lines, header=HEADER):
@@ -98,7 +101,7 @@ def test_every_clip_is_in_one_shard_and_in_order(tmp_path):
     write_clip_table(source, tmp_path / "clips.parquet", shards=7, max_clips=None)
     shards = [shard_clips(tmp_path / "clips.parquet", shard) for shard in range(7)]
     numbers = [[int(row["path"].split("_")[-1][:-4]) for row in shard] for shard in shards]
-    assert sorted(sum(numbers, [])) == list(range(500))
+    assert sorted(itertools.chain.from_iterable(numbers)) == list(range(500))
     assert all(shard == sorted(shard) for shard in numbers)
     assert min(map(len, numbers)) > 40  # 71 on average, spread by a hash
     assert clip_columns(tmp_path / "clips.parquet") == list(COLUMNS)

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import datasets
 import numpy as np
 import pytest
 from datasets import Features, List, Value
+
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.shards import count_rows, gather, read_rows, read_shard, shard_name, write_shard
@@ -120,10 +123,14 @@ def test_what_was_there_stays_when_writing_fails(tmp_path):
 
 def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path):
     path = tmp_path / "data.bin"
-    with pytest.raises(InputError, match=r"data.bin: no space left"), atomic_path(path) as part:
-        part.write_bytes(b"begun")
-        with open("/dev/full", "wb", buffering=0) as full:  # every write fails with ENOSPC
-            full.write(b"more")
+
+    def write():
+        with atomic_path(path) as part:
+            part.write_bytes(b"begun")
+            Path("/dev/full").write_bytes(b"more")  # every write there fails with ENOSPC
+
+    with pytest.raises(InputError, match=r"data.bin: no space left"):
+        write()
     assert not list(tmp_path.iterdir())
 
 

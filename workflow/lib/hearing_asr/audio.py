@@ -38,7 +38,7 @@ def decode(data: bytes) -> np.ndarray:
         raise UndecodableError(f"not decodable as audio ({str(error).strip(' :')})") from None
     if len(samples) < stated:
         raise UndecodableError(
-            f"truncated: {len(samples) / rate:.2f} s of {stated / rate:.2f} s that its header states"
+            f"truncated: {len(samples) / rate:.2f} s of {stated / rate:.2f} s as its header states"
         )
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if rate != SAMPLE_RATE and len(mono):
@@ -60,9 +60,7 @@ def encode_flac(samples: np.ndarray) -> tuple[bytes, float]:
     peak = float(np.abs(samples).max(initial=0.0))
     scale = float(2.0 ** np.ceil(np.log2(peak))) if peak > 0 else 1.0
     buffer = io.BytesIO()
-    sf.write(
-        buffer, samples / np.float32(scale), SAMPLE_RATE, format="FLAC", subtype=FLAC_SUBTYPE
-    )
+    sf.write(buffer, samples / np.float32(scale), SAMPLE_RATE, format="FLAC", subtype=FLAC_SUBTYPE)
     return buffer.getvalue(), scale
 
 

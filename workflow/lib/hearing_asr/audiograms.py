@@ -41,8 +41,8 @@ class Audiogram:
                 )
             if not LOWEST_THRESHOLD <= threshold <= HIGHEST_THRESHOLD:
                 raise InputError(
-                    f"threshold {threshold:g} dB at {frequency:g} Hz: thresholds are in dB HL, from "
-                    f"{LOWEST_THRESHOLD:g} to {HIGHEST_THRESHOLD:g}"
+                    f"threshold {threshold:g} dB at {frequency:g} Hz: thresholds are in dB HL, "
+                    f"from {LOWEST_THRESHOLD:g} to {HIGHEST_THRESHOLD:g}"
                 )
             previous = frequency
 

@@ -254,8 +254,10 @@ def is_folder(checkpoint: str) -> bool:
 
     A hub id is `owner/name`; what exists here, or looks like a path, is a folder.
     """
-    return Path(checkpoint).is_dir() or checkpoint.startswith((".", "/", "~")) or (
-        checkpoint.count("/") > 1
+    return (
+        Path(checkpoint).is_dir()
+        or checkpoint.startswith((".", "/", "~"))
+        or (checkpoint.count("/") > 1)
     )
 
 
