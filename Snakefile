@@ -43,3 +43,13 @@ for variant in VARIANTS:
             variant
         input:
             variant_targets(variant),
+
+
+# What matches nothing else: `snakemake hfoss` is told the targets that there are.
+rule unknown_target:
+    input:
+        refuse_target,
+    output:
+        "{target}",
+    wildcard_constraints:
+        target=r"[\w-]+",

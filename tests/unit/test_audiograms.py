@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hearing_asr.audiograms import Audiogram
 from hearing_asr.errors import InputError
 

@@ -11,15 +11,26 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
 LIBRARY = WORKFLOW / "lib"
 sys.path.insert(0, str(LIBRARY.resolve()))
-# Scripts import the library too, whichever Python runs them.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(LIBRARY.resolve()), os.environ.get("PYTHONPATH", "")])
+# Programs that rules start come from the environment that Snakemake runs in (a conda environment
+# of the rule goes first), and scripts import the library, whichever Python runs them.
+inherited = dict(os.environ)
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), inherited["PATH"]]),
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(LIBRARY.resolve()), inherited.get("PYTHONPATH")])
+    ),
+    TOKENIZERS_PARALLELISM="false",
 )
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from hearing_asr.config import STAGES, UNMASKED, ZERO_SHOT, is_folder, load_config, unknown_target
+from hearing_asr.config import (
+    STAGES,
+    UNMASKED,
+    ZERO_SHOT,
+    is_folder,
+    load_config,
+    unknown_target,
+)
 from hearing_asr.errors import InputError
-
 
 
 def config_layers():
@@ -31,10 +42,9 @@ def config_layers():
 
 
 try:
-    config.update(load_config(config, config_layers(), WORKFLOW / "schemas/config.schema.yaml"))
-    for target in workflow.dag_settings.targets if workflow.dag_settings else ():
-        if message := unknown_target(target, config["variants"]):
-            raise InputError(message)
+    config.update(
+        load_config(config, config_layers(), WORKFLOW / "schemas/config.schema.yaml")
+    )
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -43,6 +53,8 @@ SPLITS = list(config["corpus"]["splits"])
 MODELS = [ZERO_SHOT, *VARIANTS]
 DATA = f"{config['data_dir']}/{config['run']}"
 RESULTS = f"{config['results_dir']}/{config['run']}"
+FINETUNED = f"{RESULTS}/whisper_finetuned"
+TENSORBOARD = f"{FINETUNED}_{{variant}}/tensorboard"
 LOGS = f"{RESULTS}/logs"
 PLOT = config["plots"]["format"]
 
@@ -51,6 +63,15 @@ PLOT = config["plots"]["format"]
 # is made from scratch and must first be trained on unmasked speech.
 SCRATCH = config["model"]["checkpoint"] == "scratch"
 LOCAL_MODEL = not SCRATCH and is_folder(config["model"]["checkpoint"])
+ARCHITECTURE = (
+    "d_model",
+    "layers",
+    "heads",
+    "window",
+    "vocab_size",
+    "max_target_positions",
+    "seed",
+)
 MODEL = config["model"]["checkpoint"] if LOCAL_MODEL else f"{DATA}/model"
 BASE = f"{RESULTS}/whisper_base" if SCRATCH else MODEL
 
@@ -87,6 +108,10 @@ def shard_files(pattern):
     ]
 
 
+def refuse_target(wildcards):
+    raise WorkflowError(unknown_target(wildcards.target, VARIANTS))
+
+
 def shard_number(wildcards):
     return int(wildcards.shard.split("-")[0])
 
@@ -103,8 +128,77 @@ def clips_of(split):
 
 def shard_runtime(wildcards, attempt):
     """Minutes for a shard: generously, at 20 clips per second."""
-    clips = clips_of(wildcards.split) / config["corpus"]["splits"][wildcards.split]["shards"]
+    clips = (
+        clips_of(wildcards.split)
+        / config["corpus"]["splits"][wildcards.split]["shards"]
+    )
     return attempt * (10 + int(clips / 20 / 60))
+
+
+def audio_shard(wildcards):
+    """What log-Mel features are made of: masked audio, or the corpus for `unmasked`."""
+    if wildcards.dataset == UNMASKED:
+        return f"{DATA}/corpus/{wildcards.split}/data-{wildcards.shard}.arrow"
+    return f"{DATA}/{wildcards.dataset}/audio/{wildcards.split}/data-{wildcards.shard}.arrow"
+
+
+def model_weights(wildcards):
+    """The weights of a model by its name in tables: zero_shot or that of a variant."""
+    folder = BASE if wildcards.model == ZERO_SHOT else f"{FINETUNED}_{wildcards.model}"
+    return f"{folder}/model.safetensors"
+
+
+def figure(path, caption, category, result, subcategory=None):
+    """An output that the report shows."""
+    return report(
+        f"{path}.{PLOT}",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        subcategory=subcategory,
+        labels={"result": result, "kind": "figure"},
+    )
+
+
+def curves(name, result):
+    """A learning curve of one variant."""
+    return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{variant}")
+
+
+def training_settings(dataset, input, output, overrides=None):
+    """Settings of one training as JSON, for a program that is started once per GPU.
+
+    `overrides` replace keys of config["training"], where they are keys of it.
+    """
+    training = config["training"]
+    training = training | {k: v for k, v in (overrides or {}).items() if k in training}
+    folder = os.path.dirname(input.dataset)
+    settings = {
+        **training,
+        "model_folder": os.path.dirname(input.model),
+        "base_model": config["model"]["checkpoint"],
+        "train_folder": f"{folder}/train",
+        "eval_folder": f"{folder}/{training['evaluation_split']}",
+        "output_folder": os.path.dirname(output[0]),
+        "variant": dataset,
+        "audiogram": (
+            config["variants"][dataset]["audiogram"] if dataset in VARIANTS else None
+        ),
+        "language": config["model"]["language"],
+        "task": config["model"]["task"],
+        "normalizer": config["evaluation"]["normalizer"],
+    }
+    return json.dumps(settings)
+
+
+def launcher():
+    """How the training program is started: one process on the CPU or on a GPU, or one per GPU."""
+    gpus = config["training"]["num_gpus"]
+    return "python" if gpus <= 1 else f"torchrun --standalone --nproc-per-node {gpus}"
+
+
+def folder_of(name):
+    """A param: the folder of the input file `name`."""
+    return lambda wildcards, input: os.path.dirname(input[name])
 
 
 def stage_targets(stage):
@@ -113,10 +207,16 @@ def stage_targets(stage):
         "corpus": [f"{DATA}/corpus/dataset_dict.json"],
         "masking": expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
         "features": expand(f"{DATA}/{{v}}/logmel/dataset_dict.json", v=VARIANTS),
-        "training": expand(f"{RESULTS}/whisper_finetuned_{{v}}/model.safetensors", v=VARIANTS),
-        "evaluation": [f"{RESULTS}/metrics/scores.csv", f"{RESULTS}/metrics/wer_matrix.csv"],
+        "training": expand(f"{FINETUNED}_{{v}}/model.safetensors", v=VARIANTS),
+        "evaluation": [
+            f"{RESULTS}/metrics/scores.csv",
+            f"{RESULTS}/metrics/wer_matrix.csv",
+        ],
         "plots": [
-            *expand(f"{RESULTS}/whisper_finetuned_{{v}}/tensorboard/training_summary.txt", v=VARIANTS),
+            *expand(
+                f"{FINETUNED}_{{v}}/tensorboard/training_summary.txt",
+                v=VARIANTS,
+            ),
             f"{RESULTS}/plots/training/overview.{PLOT}",
             f"{RESULTS}/plots/audiograms.{PLOT}",
             f"{RESULTS}/plots/clip.{PLOT}",
@@ -131,8 +231,8 @@ def variant_targets(variant):
     return [
         f"{DATA}/{variant}/audio/dataset_dict.json",
         f"{DATA}/{variant}/logmel/dataset_dict.json",
-        f"{RESULTS}/whisper_finetuned_{variant}/model.safetensors",
-        f"{RESULTS}/whisper_finetuned_{variant}/tensorboard/training_summary.txt",
+        f"{FINETUNED}_{variant}/model.safetensors",
+        f"{FINETUNED}_{variant}/tensorboard/training_summary.txt",
         f"{RESULTS}/predictions/{ZERO_SHOT}/{variant}.parquet",
         f"{RESULTS}/predictions/{variant}/{variant}.parquet",
     ]

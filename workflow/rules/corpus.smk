@@ -27,10 +27,6 @@ if DEMO:
         output:
             tables=expand(f"{RELEASE}/{{table}}.tsv", table=RELEASE_TABLES),
             clips=directory(f"{RELEASE}/clips"),
-        params:
-            clips=config["corpus"]["demo"]["clips"],
-            sample_rate=config["corpus"]["demo"]["sample_rate"],
-            seed=config["corpus"]["demo"]["seed"],
         log:
             f"{LOGS}/corpus/demo_release.log",
         conda:
@@ -39,6 +35,10 @@ if DEMO:
         resources:
             mem_mb=lambda wildcards, attempt: attempt * 2_000,
             runtime=lambda wildcards, attempt: attempt * 60,
+        params:
+            clips=config["corpus"]["demo"]["clips"],
+            sample_rate=config["corpus"]["demo"]["sample_rate"],
+            seed=config["corpus"]["demo"]["seed"],
         script:
             "../scripts/demo_release.py"
 
@@ -53,13 +53,13 @@ if not DEMO and not Path(RELEASE).exists():
         output:
             tables=expand(f"{RELEASE}/{{split}}.tsv", split=SPLITS),
             clips=directory(f"{RELEASE}/clips"),
-        params:
-            release=RELEASE,
-            splits=SPLITS,
         log:
             f"{LOGS}/corpus/release.log",
         conda:
             "../../envs/audio.yaml"
+        params:
+            release=RELEASE,
+            splits=SPLITS,
         script:
             "../scripts/release.py"
 
@@ -70,16 +70,19 @@ rule clip_table:
         table=f"{RELEASE}/{{split}}.tsv",
     output:
         f"{DATA}/clips/{{split}}.parquet",
-    params:
-        shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
-        max_clips=lambda wildcards: config["corpus"]["splits"][wildcards.split]["max_clips"],
     log:
         f"{LOGS}/corpus/clip_table_{{split}}.log",
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * (1_000 + clips_of(wildcards.split) // 200),
+        mem_mb=lambda wildcards, attempt: attempt
+        * (1_000 + clips_of(wildcards.split) // 200),
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
+        max_clips=lambda wildcards: config["corpus"]["splits"][wildcards.split][
+            "max_clips"
+        ],
     script:
         "../scripts/clip_table.py"
 
@@ -92,10 +95,6 @@ rule corpus_shard:
     output:
         shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
         rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
-    params:
-        number=shard_number,
-        min_duration=config["corpus"]["min_duration"],
-        max_duration=config["corpus"]["max_duration"],
     log:
         f"{LOGS}/corpus/{{split}}-{{shard}}.log",
     conda:
@@ -103,6 +102,10 @@ rule corpus_shard:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=shard_runtime,
+    params:
+        number=shard_number,
+        min_duration=config["corpus"]["min_duration"],
+        max_duration=config["corpus"]["max_duration"],
     script:
         "../scripts/corpus_shard.py"
 
@@ -115,9 +118,6 @@ rule corpus_gather:
     output:
         dataset=f"{DATA}/corpus/dataset_dict.json",
         rejected=expand(f"{DATA}/corpus/{{split}}/rejected.tsv", split=SPLITS),
-    params:
-        splits=SPLITS,
-        max_rejected=config["corpus"]["max_rejected"],
     log:
         f"{LOGS}/corpus/gather.log",
     conda:
@@ -125,5 +125,8 @@ rule corpus_gather:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        splits=SPLITS,
+        max_rejected=config["corpus"]["max_rejected"],
     script:
         "../scripts/gather.py"

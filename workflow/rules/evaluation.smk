@@ -6,12 +6,6 @@
 CELLS = [(model, variant) for model in MODELS for variant in VARIANTS]
 
 
-def model_folder(wildcards):
-    if wildcards.model == ZERO_SHOT:
-        return BASE
-    return f"{RESULTS}/whisper_finetuned_{wildcards.model}"
-
-
 rule transcribe:
     input:
         code=code(
@@ -24,19 +18,10 @@ rule transcribe:
             "training_data",
             "transcribe",
         ),
-        model=lambda wildcards: f"{model_folder(wildcards)}/model.safetensors",
-        dataset=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
+        model=model_weights,
+        logmel=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
     output:
         f"{RESULTS}/predictions/{{model}}/{{variant}}.parquet",
-    params:
-        model=model_folder,
-        logmel=f"{DATA}/{{variant}}/logmel/test",
-        normalizer=config["evaluation"]["normalizer"],
-        batch_size=config["evaluation"]["batch_size"],
-        language=config["model"]["language"],
-        task=config["model"]["task"],
-        generation_max_length=config["evaluation"]["generation_max_length"],
-        num_beams=config["evaluation"]["num_beams"],
     log:
         f"{LOGS}/evaluation/{{model}}-{{variant}}.log",
     conda:
@@ -45,6 +30,15 @@ rule transcribe:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * (1_000 if SCRATCH else 16_000),
         runtime=lambda wildcards, attempt: attempt * (20 + clips_of("test") // 100),
+    params:
+        model=folder_of("model"),
+        logmel=lambda wildcards, input: f"{os.path.dirname(input.logmel)}/test",
+        normalizer=config["evaluation"]["normalizer"],
+        batch_size=config["evaluation"]["batch_size"],
+        language=config["model"]["language"],
+        task=config["model"]["task"],
+        generation_max_length=config["evaluation"]["generation_max_length"],
+        num_beams=config["evaluation"]["num_beams"],
     script:
         "../scripts/transcribe.py"
 
@@ -52,7 +46,10 @@ rule transcribe:
 rule score:
     input:
         code=code("score", "normalizers", "scoring"),
-        predictions=[f"{RESULTS}/predictions/{model}/{variant}.parquet" for model, variant in CELLS],
+        predictions=[
+            f"{RESULTS}/predictions/{model}/{variant}.parquet"
+            for model, variant in CELLS
+        ],
     output:
         scores=report(
             f"{RESULTS}/metrics/scores.csv",
@@ -66,8 +63,6 @@ rule score:
             category="Word error rates",
             labels={"result": "WER, trained on x tested on", "kind": "table"},
         ),
-    params:
-        cells=CELLS,
     log:
         f"{LOGS}/evaluation/score.log",
     conda:
@@ -75,5 +70,7 @@ rule score:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        cells=CELLS,
     script:
         "../scripts/score.py"

@@ -10,8 +10,6 @@ rule masking_shard:
         shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
     output:
         f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow",
-    params:
-        variant=lambda wildcards: config["variants"][wildcards.variant],
     log:
         f"{LOGS}/masking/{{variant}}-{{split}}-{{shard}}.log",
     conda:
@@ -19,6 +17,8 @@ rule masking_shard:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=shard_runtime,
+    params:
+        variant=lambda wildcards: config["variants"][wildcards.variant],
     script:
         "../scripts/masking_shard.py"
 
@@ -30,8 +30,6 @@ rule masking_gather:
         shards=shard_files(f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow"),
     output:
         dataset=f"{DATA}/{{variant}}/audio/dataset_dict.json",
-    params:
-        splits=SPLITS,
     log:
         f"{LOGS}/masking/{{variant}}-gather.log",
     conda:
@@ -39,5 +37,7 @@ rule masking_gather:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        splits=SPLITS,
     script:
         "../scripts/gather.py"

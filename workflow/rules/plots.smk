@@ -4,31 +4,25 @@
 # out  results/{run}/plots, results/{run}/whisper_finetuned_{variant}/tensorboard
 
 PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
-TENSORBOARD = f"{RESULTS}/whisper_finetuned_{{variant}}/tensorboard"
-COMPARED = ["train_loss", "eval_loss", "learning_rate", "gradient_norm", "word_error_rate"]
-
-
-def figure(path, caption, category, result, subcategory=None):
-    """An output that the report shows."""
-    return report(
-        f"{path}.{PLOT}",
-        caption=f"../report/{caption}.rst",
-        category=category,
-        subcategory=subcategory,
-        labels={"result": result, "kind": "figure"},
-    )
-
-
-def curves(name, result):
-    return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{variant}")
+COMPARED = [
+    "train_loss",
+    "eval_loss",
+    "learning_rate",
+    "gradient_norm",
+    "word_error_rate",
+]
 
 
 rule plot_training:
     input:
         code=code(
-            "plot_training", "plots/__init__", "plots/logs", "plots/style", "plots/training"
+            "plot_training",
+            "plots/__init__",
+            "plots/logs",
+            "plots/style",
+            "plots/training",
         ),
-        model=f"{RESULTS}/whisper_finetuned_{{variant}}/model.safetensors",
+        model=f"{FINETUNED}_{{variant}}/model.safetensors",
     output:
         loss_curves=curves("loss_curves", "loss"),
         learning_rate=curves("learning_rate", "learning rate"),
@@ -49,11 +43,6 @@ rule plot_training:
             subcategory="{variant}",
             labels={"result": "summary", "kind": "text"},
         ),
-    params:
-        runs=f"{RESULTS}/whisper_finetuned_{{variant}}/runs",
-        title="{variant}",
-        smooth=config["plots"]["smooth"],
-        **PLOT_STYLE,
     log:
         f"{LOGS}/plots/training-{{variant}}.log",
     conda:
@@ -61,6 +50,11 @@ rule plot_training:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        **PLOT_STYLE,
+        runs=f"{FINETUNED}_{{variant}}/runs",
+        title="{variant}",
+        smooth=config["plots"]["smooth"],
     script:
         "../scripts/plot_training.py"
 
@@ -74,7 +68,7 @@ rule plot_training_comparison:
             "plots/style",
             "plots/training",
         ),
-        models=expand(f"{RESULTS}/whisper_finetuned_{{v}}/model.safetensors", v=VARIANTS),
+        models=expand(f"{FINETUNED}_{{v}}/model.safetensors", v=VARIANTS),
     output:
         **{
             name: figure(
@@ -93,10 +87,6 @@ rule plot_training_comparison:
             subcategory="all variants",
             labels={"result": "all metrics", "kind": "table"},
         ),
-    params:
-        runs={name: f"{RESULTS}/whisper_finetuned_{name}/runs" for name in VARIANTS},
-        smooth=config["plots"]["smooth"],
-        **PLOT_STYLE,
     log:
         f"{LOGS}/plots/training_comparison.log",
     conda:
@@ -104,6 +94,10 @@ rule plot_training_comparison:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        **PLOT_STYLE,
+        runs={name: f"{FINETUNED}_{name}/runs" for name in VARIANTS},
+        smooth=config["plots"]["smooth"],
     script:
         "../scripts/plot_training_comparison.py"
 
@@ -111,19 +105,22 @@ rule plot_training_comparison:
 rule plot_audiograms:
     input:
         code=code(
-            "plot_audiograms", "audiograms", "plots/__init__", "plots/audiograms", "plots/style"
+            "plot_audiograms",
+            "audiograms",
+            "plots/__init__",
+            "plots/audiograms",
+            "plots/style",
         ),
     output:
-        figure=figure(f"{RESULTS}/plots/audiograms", "audiograms", "Hearing losses", "audiograms"),
+        figure=figure(
+            f"{RESULTS}/plots/audiograms", "audiograms", "Hearing losses", "audiograms"
+        ),
         csv=report(
             f"{RESULTS}/plots/audiograms.csv",
             caption="../report/audiogram_points.rst",
             category="Hearing losses",
             labels={"result": "audiograms", "kind": "table"},
         ),
-    params:
-        audiograms={name: variant["audiogram"] for name, variant in config["variants"].items()},
-        **PLOT_STYLE,
     log:
         f"{LOGS}/plots/audiograms.log",
     conda:
@@ -131,6 +128,11 @@ rule plot_audiograms:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        **PLOT_STYLE,
+        audiograms={
+            name: variant["audiogram"] for name, variant in config["variants"].items()
+        },
     script:
         "../scripts/plot_audiograms.py"
 
@@ -150,19 +152,18 @@ rule plot_clip:
         corpus=f"{DATA}/corpus/dataset_dict.json",
         variants=expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
     output:
-        figure=figure(f"{RESULTS}/plots/clip", "clip", "Hearing losses", "one clip, every variant"),
+        figure=figure(
+            f"{RESULTS}/plots/clip",
+            "clip",
+            "Hearing losses",
+            "one clip, every variant",
+        ),
         csv=report(
             f"{RESULTS}/plots/clip.csv",
             caption="../report/clip_floor.rst",
             category="Hearing losses",
             labels={"result": "one clip, every variant", "kind": "table"},
         ),
-    params:
-        model=MODEL,
-        audio={UNMASKED: f"{DATA}/corpus/test"}
-        | {name: f"{DATA}/{name}/audio/test" for name in VARIANTS},
-        clip=config["plots"]["clip"],
-        **PLOT_STYLE,
     log:
         f"{LOGS}/plots/clip.log",
     conda:
@@ -170,6 +171,12 @@ rule plot_clip:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        **PLOT_STYLE,
+        model=folder_of("model"),
+        audio={UNMASKED: f"{DATA}/corpus/test"}
+        | {name: f"{DATA}/{name}/audio/test" for name in VARIANTS},
+        clip=config["plots"]["clip"],
     script:
         "../scripts/plot_clip.py"
 
@@ -186,10 +193,11 @@ rule plot_scores:
             "WER, trained on x tested on",
         ),
         bars=figure(
-            f"{RESULTS}/plots/wer_bars", "wer_bars", "Word error rates", "WER by test variant"
+            f"{RESULTS}/plots/wer_bars",
+            "wer_bars",
+            "Word error rates",
+            "WER by test variant",
         ),
-    params:
-        **PLOT_STYLE,
     log:
         f"{LOGS}/plots/scores.log",
     conda:
@@ -197,5 +205,7 @@ rule plot_scores:
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 2_000,
         runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        **PLOT_STYLE,
     script:
         "../scripts/plot_scores.py"

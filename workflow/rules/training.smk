@@ -2,24 +2,115 @@
 #
 # in   data/{run}/{dataset}/logmel, the base model
 # out  results/{run}/whisper_base (when made from scratch) and whisper_finetuned_{variant}
+#
+# Only the final model's files are declared as output, never the folder: Snakemake deletes the
+# outputs of a failed job, and the checkpoints in the folder are what its next attempt goes on from.
+
+TRAINING_CODE = code(
+    "finetune",
+    "checkpoints",
+    "features",
+    "finetune",
+    "model_card",
+    "models",
+    "normalizers",
+    "scoring",
+    "training_data",
+    "training_settings",
+)
 
 if SCRATCH:
 
     rule scratch_model:
         input:
-            code=code("scratch_model", "models", "release"),
+            code=code("scratch_model", "features", "models", "release", "scratch"),
             clip_table=f"{DATA}/clips/train.parquet",
         output:
             config=f"{MODEL}/config.json",
             weights=f"{MODEL}/model.safetensors",
-        params:
-            settings=config["model"]["scratch"],
         log:
             f"{LOGS}/training/scratch_model.log",
         conda:
             "../../envs/train.yaml"
         resources:
-            mem_mb=2_000,
-            runtime=20,
+            mem_mb=lambda wildcards, attempt: attempt * 2_000,
+            runtime=lambda wildcards, attempt: attempt * 20,
+        params:
+            **{key: config["model"]["scratch"][key] for key in ARCHITECTURE},
+            num_mel_bins=config["features"]["num_mel_bins"],
+            language=config["model"]["language"],
+            task=config["model"]["task"],
         script:
             "../scripts/scratch_model.py"
+
+    rule pretrain:
+        input:
+            code=TRAINING_CODE,
+            model=f"{MODEL}/model.safetensors",
+            dataset=f"{DATA}/{UNMASKED}/logmel/dataset_dict.json",
+        output:
+            f"{BASE}/model.safetensors",
+            f"{BASE}/config.json",
+            f"{BASE}/README.md",
+        log:
+            f"{LOGS}/training/base.log",
+        conda:
+            "../../envs/train.yaml"
+        threads: config["model"]["scratch"]["num_cpus"]
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 4_000,
+            runtime=lambda wildcards, attempt: attempt * 120,
+        params:
+            settings=lambda wildcards, input, output: training_settings(
+                UNMASKED, input, output, config["model"]["scratch"]
+            ),
+            launcher=launcher(),
+        shell:
+            "{params.launcher} {input.code[0]} --threads {threads} --log {log} --settings {params.settings:q}"
+
+elif not LOCAL_MODEL:
+
+    localrules:
+        download_model,
+
+    rule download_model:
+        input:
+            code=code("download_model", "features", "models"),
+        output:
+            config=f"{MODEL}/config.json",
+            weights=f"{MODEL}/model.safetensors",
+        log:
+            f"{LOGS}/training/download_model.log",
+        conda:
+            "../../envs/train.yaml"
+        params:
+            checkpoint=config["model"]["checkpoint"],
+            revision=config["model"]["revision"],
+        script:
+            "../scripts/download_model.py"
+
+
+rule finetune:
+    input:
+        code=TRAINING_CODE,
+        model=f"{BASE}/model.safetensors",
+        dataset=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
+    output:
+        f"{FINETUNED}_{{variant}}/model.safetensors",
+        f"{FINETUNED}_{{variant}}/config.json",
+        f"{FINETUNED}_{{variant}}/README.md",
+    log:
+        f"{LOGS}/training/{{variant}}.log",
+    conda:
+        "../../envs/train.yaml"
+    threads: config["training"]["num_cpus"]
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * (4_000 if SCRATCH else 120_000),
+        runtime=lambda wildcards, attempt: attempt * (120 if SCRATCH else 2_880),
+    params:
+        settings=lambda wildcards, input, output: training_settings(
+            wildcards.variant, input, output
+        ),
+        launcher=launcher(),
+    shell:
+        "{params.launcher} {input.code[0]} --threads {threads} --log {log} --settings {params.settings:q}"
