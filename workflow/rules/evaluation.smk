@@ -15,7 +15,6 @@ rule transcribe:
             "models",
             "normalizers",
             "scoring",
-            "training_data",
             "transcribe",
         ),
         model=model_weights,
