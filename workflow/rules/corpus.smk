@@ -23,7 +23,7 @@ if DEMO:
 
     rule demo_release:
         input:
-            code=code("demo_release", "demo_corpus", "espeak"),
+            code=code("demo_release", "demo_corpus", "espeak", "matrix_sentences"),
         output:
             tables=expand(f"{RELEASE}/{{table}}.tsv", table=RELEASE_TABLES),
             clips=directory(f"{RELEASE}/clips"),
