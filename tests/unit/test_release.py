@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearing_asr.config import check_release
 from hearing_asr.errors import InputError
 from hearing_asr.release import (
     COLUMNS,
+    check_release,
     clip_columns,
     read_clips,
     read_table,

@@ -36,24 +36,26 @@ class Checkout:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run Snakemake there; `check` fails the test with what it printed."""
+        return self.run("-m", "snakemake", *arguments, check=check)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run this Python there."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
         environment.pop("PYTHONPATH", None)
         result = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,
             text=True,
         )
         if check and result.returncode:
-            pytest.fail(
-                f"snakemake {' '.join(arguments)}\n{result.stdout}\n{result.stderr}"[-8000:]
-            )
+            pytest.fail(f"python {' '.join(arguments)}\n{result.stdout}\n{result.stderr}"[-8000:])
         return result
 
     def planned(self, *arguments: str) -> Counter:
-        """How many jobs of each rule a dry run plans."""
-        result = self.snakemake("-n", "--quiet", "rules", *arguments)
+        """How many jobs of each rule a dry run plans; targets come before options."""
+        result = self.snakemake(*arguments, "-n", "--quiet", "rules")
         output = result.stdout + result.stderr
         table = output.rsplit("Job stats:", 1)[1] if "Job stats:" in output else ""
         rows = re.findall(r"^(\w+) +(\d+)$", table.split("Reasons:")[0], re.MULTILINE)

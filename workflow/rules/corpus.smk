@@ -49,7 +49,7 @@ if not DEMO and not Path(RELEASE).exists():
     # what is missing when it is run.
     rule release:
         input:
-            code=code("release", "config"),
+            code=code("release", "release"),
         output:
             tables=expand(f"{RELEASE}/{{split}}.tsv", split=SPLITS),
             clips=directory(f"{RELEASE}/clips"),

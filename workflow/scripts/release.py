@@ -3,6 +3,6 @@
 from hearing_asr.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from hearing_asr.config import check_release
+    from hearing_asr.release import check_release
 
     check_release(snakemake.params.release, snakemake.params.splits)

@@ -146,6 +146,8 @@ def _corpus_mistakes(corpus: Mapping) -> Iterable[str]:
             return
         if not Path(corpus["release"]).exists():
             return  # a dry run works without it; the rule `release` tells a real one
+        from hearing_asr.release import check_release
+
         try:
             check_release(corpus["release"], corpus["splits"])
         except InputError as error:
@@ -223,28 +225,6 @@ def _training_mistakes(config: Mapping) -> Iterable[str]:
                     f"- {stage}.generation_max_length: more than "
                     f"model.scratch.max_target_positions = {positions}"
                 )
-
-
-def check_release(folder: str | Path, splits: Mapping) -> None:
-    """Refuse a folder that is not an extracted release, before any job starts.
-
-    Raises:
-        InputError: naming what is missing and, where it is found, the folder that was meant.
-    """
-    folder = Path(folder)
-    needed = ["clips", *(f"{split}.tsv" for split in splits)]
-    missing = [name for name in needed if not (folder / name).exists()]
-    if not missing:
-        return
-    hint = ""
-    if folder.is_dir():
-        meant = [child for child in sorted(folder.glob("*/clips")) if child.is_dir()]
-        hint = f" Did you mean {meant[0].parent}?" if meant else ""
-    raise InputError(
-        f"corpus.release: {folder} is not the folder of an extracted Common Voice release: no "
-        f"{', '.join(missing)} there.{hint} Expected a folder such as "
-        "cv-corpus-26.0-2026-06-12/en with clips/, train.tsv, dev.tsv and test.tsv."
-    )
 
 
 def is_folder(checkpoint: str) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +152,28 @@ def clip_hash(path: str, purpose: str) -> int:
     """A 64 bit hash of a clip's path, another one for each purpose, the same everywhere."""
     digest = hashlib.blake2b(path.encode(), digest_size=8, person=purpose.encode()).digest()
     return int.from_bytes(digest, "big")
+
+
+def check_release(folder: str | Path, splits: Mapping) -> None:
+    """Refuse a folder that is not an extracted release, before any job starts.
+
+    Raises:
+        InputError: naming what is missing and, where it is found, the folder that was meant.
+    """
+    folder = Path(folder)
+    needed = ["clips", *(f"{split}.tsv" for split in splits)]
+    missing = [name for name in needed if not (folder / name).exists()]
+    if not missing:
+        return
+    hint = ""
+    if folder.is_dir():
+        meant = [child for child in sorted(folder.glob("*/clips")) if child.is_dir()]
+        hint = f" Did you mean {meant[0].parent}?" if meant else ""
+    raise InputError(
+        f"corpus.release: {folder} is not the folder of an extracted Common Voice release: no "
+        f"{', '.join(missing)} there.{hint} Expected a folder such as "
+        "cv-corpus-26.0-2026-06-12/en with clips/, train.tsv, dev.tsv and test.tsv."
+    )
 
 
 def _refuse_duplicates(rows: list[dict[str, str]], table: str | Path) -> None:

@@ -1,0 +1,170 @@
+"""The DAG, and what a user is told, before anything has run."""
+
+import re
+
+import pytest
+import yaml
+
+VARIANTS = ("normal", "lfloss", "hfloss")
+
+
+def overlay(checkout, name, content):
+    path = checkout / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return ["--configfile", path.name]
+
+
+def test_the_demo_is_planned(checkout):
+    planned = checkout.planned()
+    assert planned == {
+        "all": 1,
+        "demo_release": 1,
+        "clip_table": 3,
+        "corpus_shard": 4,
+        "corpus_gather": 1,
+        "masking_shard": 12,
+        "masking_gather": 3,
+        "scratch_model": 1,
+        "features_shard": 16,
+        "features_gather": 4,
+        "pretrain": 1,
+        "finetune": 3,
+        "transcribe": 12,
+        "score": 1,
+        "plot_training": 3,
+        "plot_training_comparison": 1,
+        "plot_audiograms": 1,
+        "plot_clip": 1,
+        "plot_scores": 1,
+    }
+
+
+def test_the_full_study_is_planned_with_nothing_downloaded(checkout):
+    planned = checkout.planned("--configfile", "config/full.yaml")
+    assert planned["masking_shard"] == 3 * 264
+    assert planned["features_shard"] == 3 * 264
+    assert planned["finetune"] == 3
+    assert planned["transcribe"] == 4 * 3
+    assert planned["download_model"] == 1
+    assert planned["pretrain"] == 0
+
+
+def test_parsing_imports_nothing_heavy(checkout):
+    code = (
+        "import sys; from snakemake.cli import main\n"
+        "try: main(['-n', '--quiet', 'all', '--configfile', 'config/full.yaml'])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'librosa', 'matplotlib'}\n"
+        "print('imported:', sorted(heavy & set(sys.modules)))\n"
+    )
+    result = checkout.run("-c", code)
+    assert "imported: []" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "last"),
+    [
+        ("corpus", "corpus_gather"),
+        ("masking", "masking_gather"),
+        ("features", "features_gather"),
+        ("training", "finetune"),
+        ("evaluation", "score"),
+        ("plots", "plot_scores"),
+    ],
+)
+def test_every_stage_is_a_target(checkout, stage, last):
+    assert checkout.planned(stage)[last] >= 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_variant_is_a_target_and_needs_no_other(checkout, variant):
+    output = checkout.snakemake("-n", variant).stdout
+    planned = checkout.planned(variant)
+    assert planned["finetune"] == 1
+    assert planned["transcribe"] == 2  # zero-shot and its own model
+    for other in set(VARIANTS) - {variant}:
+        assert not re.search(rf"\b{other}/|_{other}/", output)
+
+
+def test_a_file_of_any_stage_is_a_target(checkout):
+    planned = checkout.planned("data/demo/hfloss/logmel/test/data-00000-of-00001.arrow")
+    assert planned["masking_shard"] == planned["features_shard"] == 1
+    assert planned["finetune"] == 0
+
+
+def test_an_unknown_variant_is_told_with_those_that_exist(checkout):
+    result = checkout.snakemake("-n", "hfoss", check=False)
+    assert result.returncode
+    assert "unknown target 'hfoss'. Did you mean hfloss?" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"trainig": {}}, "trainig: unknown key. Did you mean training?"),
+        (
+            {"variants": {"hfloss": {"method": "gain_mask", "normalization": "peak",
+                                     "audiogram": {125: "text"}}}},
+            "variants.hfloss.audiogram.125: 'text' is not allowed; expected number",
+        ),
+        ({"features": {"num_mel_bins": 64}}, "features.num_mel_bins: 64"),
+        ({"model": {"checkpoint": "./tests"}}, "model.checkpoint: tests: not a Whisper model"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_fails_before_any_job(checkout, content, message):
+    result = checkout.snakemake("--cores", "1", *overlay(checkout, "wrong", content), check=False)
+    output = result.stdout + result.stderr
+    assert result.returncode
+    assert message in output
+    assert "Traceback" not in output
+    assert not (checkout / "data").exists()
+
+
+def test_a_missing_release_is_told(checkout):
+    content = {"corpus": {"source": "release", "release": "nowhere/en"}}
+    result = checkout.snakemake(
+        "corpus", "--cores", "1", *overlay(checkout, "missing", content), check=False
+    )
+    assert result.returncode
+    output = result.stdout + result.stderr
+    assert "corpus.release: nowhere/en is not the folder of an extracted Common Voice" in output
+    assert "Traceback" not in output
+    assert not (checkout / "nowhere").exists() or not any((checkout / "nowhere/en").iterdir())
+
+
+def test_code_inputs_are_what_the_scripts_import(checkout):
+    """A rule lists the library modules that its script imports, directly or not."""
+    modules = checkout / "workflow/lib/hearing_asr"
+    imports = {}
+    for path in modules.rglob("*.py"):
+        name = str(path.relative_to(modules)).removesuffix(".py")
+        imports[name] = _imported(path.read_text())
+    rules = "".join(path.read_text() for path in (checkout / "workflow/rules").glob("*.smk"))
+    listed = re.findall(r"(?<!def )code\(([^)]*)\)", rules)
+    assert len(listed) > 15
+    for arguments in listed:
+        script, *declared = re.findall(r'"([\w/]+)"', arguments)
+        if not declared:
+            continue
+        needed = set()
+        todo = _imported((checkout / f"workflow/scripts/{script}.py").read_text())
+        while todo:
+            module = todo.pop()
+            if module not in needed:
+                needed.add(module)
+                todo |= imports[module]
+                if module.startswith("plots/"):
+                    todo.add("plots/__init__")
+        assert {"errors", "files", "joblog", *declared} >= needed, script
+        assert set(declared) <= needed, script
+
+
+def _imported(source):
+    """Modules of the library that a Python source imports, as paths without suffix."""
+    dotted = set(re.findall(r"(?:from|import) hearing_asr\.([\w.]+)", source))
+    plain = re.findall(r"from hearing_asr(?:\.(\w+))? import ([\w, ]+)", source)
+    for package, names in plain:
+        if package in ("", "plots"):
+            prefix = f"{package}." if package else ""
+            dotted |= {prefix + name.strip() for name in names.split(",")}
+    return {name.replace(".", "/") for name in dotted} - {"plots"}

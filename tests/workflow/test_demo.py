@@ -1,0 +1,208 @@
+"""The demo, run as a newcomer runs it: what it promises, what it leaves, what reruns afterwards."""
+
+import os
+import re
+
+import datasets
+import pandas as pd
+import pytest
+import yaml
+
+VARIANTS = ["normal", "lfloss", "hfloss"]
+MODELS = ["zero_shot", *VARIANTS]
+DOWNSTREAM = {"features_shard", "features_gather", "finetune", "transcribe", "score"}
+
+
+@pytest.fixture(scope="module")
+def wer(demo):
+    scores = pd.read_csv(demo / "results/demo/metrics/scores.csv")
+    return scores.set_index(["model", "variant"])["wer"]
+
+
+def test_the_outcome_is_the_one_promised(wer):
+    assert wer["zero_shot", "normal"] < 0.15
+    for loss in ("lfloss", "hfloss"):
+        assert wer["zero_shot", loss] > wer["zero_shot", "normal"] + 0.2
+        assert wer[loss, loss] < wer["zero_shot", loss] - 0.2
+
+
+def test_scores_follow_from_the_predictions(demo, wer):
+    for model in MODELS:
+        for variant in VARIANTS:
+            table = pd.read_parquet(demo / f"results/demo/predictions/{model}/{variant}.parquet")
+            assert len(table) == 120
+            errors = table.word_substitutions + table.word_deletions + table.word_insertions
+            words = table.reference_normalized.str.split().str.len()
+            assert wer[model, variant] == pytest.approx(errors.sum() / words.sum())
+    matrix = pd.read_csv(demo / "results/demo/metrics/wer_matrix.csv", index_col=0)
+    assert list(matrix.index) == MODELS
+    assert list(matrix.columns) == VARIANTS
+
+
+def test_variants_stay_paired_and_keep_all_columns(demo):
+    corpus = datasets.load_from_disk(demo / "data/demo/corpus")
+    for variant in VARIANTS:
+        audio = datasets.load_from_disk(demo / f"data/demo/{variant}/audio")
+        logmel = datasets.load_from_disk(demo / f"data/demo/{variant}/logmel")
+        for split in ("train", "dev", "test"):
+            assert audio[split].features == corpus[split].features
+            for column in set(corpus[split].column_names) - {"audio", "scale"}:
+                assert audio[split][column] == corpus[split][column]
+        assert logmel["test"]["path"] == corpus["test"]["path"]
+        assert logmel["train"]["path"] != corpus["train"]["path"]  # shuffled, the same way in all
+        assert sorted(logmel["train"]["path"]) == sorted(corpus["train"]["path"])
+        reference = datasets.load_from_disk(demo / "data/demo/normal/logmel")
+        assert logmel["train"]["path"] == reference["train"]["path"]
+        assert logmel["train"]["labels"] == reference["train"]["labels"]
+
+
+def test_splits_are_disjoint_by_speaker_and_sentence(demo):
+    corpus = datasets.load_from_disk(demo / "data/demo/corpus")
+    for column in ("client_id", "sentence", "path"):
+        sets = [set(corpus[split][column]) for split in ("train", "dev", "test")]
+        assert not sets[0] & sets[1]
+        assert not sets[0] & sets[2]
+        assert not sets[1] & sets[2]
+
+
+def test_a_model_folder_has_everything(demo):
+    for variant in VARIANTS:
+        folder = demo / f"results/demo/whisper_finetuned_{variant}"
+        names = {path.name for path in folder.iterdir()}
+        assert {"README.md", "config.json", "model.safetensors", "runs", "tensorboard"} <= names
+        assert any(re.fullmatch(r"checkpoint-\d+", name) for name in names)
+        card = (folder / "README.md").read_text()
+        assert variant in card
+        assert "learning" in card
+        curves = {path.name for path in (folder / "tensorboard").iterdir()}
+        assert curves == {
+            "loss_curves.png",
+            "learning_rate.png",
+            "gradient_norm.png",
+            "word_error_rate.png",
+            "training_overview.png",
+            "training_summary.txt",
+            "csv_data",
+        }
+
+
+def test_the_report_holds_figures_tables_and_captions(demo):
+    demo.snakemake("--report", "results/demo/report.html")
+    report = (demo / "results/demo/report.html").read_text()
+    for text in ("wer_matrix", "audiograms", "training_overview", "Word error rates", "Training"):
+        assert text in report
+
+
+def test_nothing_of_this_machine_is_kept(demo):
+    kept = [*(demo / "results").rglob("*.md"), *(demo / "results").rglob("*.csv")]
+    kept += (demo / "results").rglob("*.json")
+    for path in kept:
+        assert str(demo.folder) not in path.read_text(), path
+
+
+def test_nothing_is_left_to_do(demo):
+    assert not demo.planned()
+    for target in ("hfloss", "corpus", "evaluation"):
+        assert not set(demo.planned(target)) - {target}
+
+
+TOUCHED = [
+    "Snakefile",
+    "config/config.yaml",
+    "workflow/rules/masking.smk",
+    "workflow/scripts/masking_shard.py",
+    "workflow/scripts/finetune.py",
+    "workflow/lib/hearing_asr/masking.py",
+    "workflow/lib/hearing_asr/corpus.py",
+    "workflow/lib/hearing_asr/scoring.py",
+]
+
+
+def test_touching_files_reruns_nothing(demo):
+    for name in TOUCHED:
+        os.utime(demo / name)
+    assert not demo.planned()
+
+
+@pytest.fixture
+def edited(demo):
+    """Append a line to a file of the project; undone after the test."""
+    undo = {}
+
+    def edit(name, line="\n# edited\n"):
+        path = demo / name
+        undo[path] = path.read_bytes()
+        path.write_bytes(undo[path] + line.encode())
+
+    yield edit
+    for path, content in undo.items():
+        path.write_bytes(content)
+
+
+def test_editing_the_masking_reruns_masking_and_what_follows(demo, edited):
+    edited("workflow/lib/hearing_asr/masking.py")
+    planned = demo.planned()
+    assert planned["masking_shard"] == 12
+    assert set(planned) >= DOWNSTREAM
+    assert planned["features_shard"] == 12  # not those of unmasked speech
+    assert not {"demo_release", "corpus_shard", "scratch_model", "pretrain"} & set(planned)
+
+
+def test_editing_a_plot_reruns_the_plot(demo, edited):
+    edited("workflow/lib/hearing_asr/plots/audiograms.py")
+    assert set(demo.planned()) == {"all", "plot_audiograms"}
+
+
+def test_editing_a_script_reruns_its_rule(demo, edited):
+    edited("workflow/scripts/plot_scores.py")
+    assert set(demo.planned()) == {"all", "plot_scores"}
+
+
+def test_editing_the_scoring_reruns_no_audio(demo, edited):
+    edited("workflow/lib/hearing_asr/scoring.py")
+    audio = {"corpus_shard", "masking_shard", "features_shard"}
+    assert not audio & set(demo.planned())
+
+
+def overlay(demo, content):
+    path = demo / "overlay.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return ["--configfile", "overlay.yaml"]
+
+
+def changed(demo, content):
+    """Paths of the outputs that a dry run with an overlay would build."""
+    output = demo.snakemake("-n", *overlay(demo, content)).stdout
+    return " ".join(re.findall(r"^ +output: (.*)$", output, re.MULTILINE))
+
+
+def variant(audiogram):
+    return {"method": "gain_mask", "normalization": "peak", "audiogram": audiogram}
+
+
+def test_changing_one_audiogram_touches_that_variant_alone(demo):
+    outputs = changed(demo, {"variants": {"hfloss": variant({125: 0, 8000: 60})}})
+    assert "data/demo/hfloss/audio/test/data-00000-of-00001.arrow" in outputs
+    assert "whisper_finetuned_hfloss/model.safetensors" in outputs
+    for other in ("normal", "lfloss"):
+        assert f"data/demo/{other}/" not in outputs
+        assert f"whisper_finetuned_{other}/" not in outputs
+        assert f"predictions/{other}/{other}.parquet" not in outputs
+    assert "data/demo/corpus" not in outputs
+
+
+def test_a_new_hearing_loss_builds_what_it_needs(demo):
+    outputs = changed(demo, {"variants": {"notch": variant({1000: 0, 4000: 60, 8000: 20})}})
+    assert "data/demo/notch/logmel/train/data-00000-of-00002.arrow" in outputs
+    assert "whisper_finetuned_notch/model.safetensors" in outputs
+    for other in VARIANTS:
+        assert f"data/demo/{other}/" not in outputs
+        assert f"whisper_finetuned_{other}/" not in outputs
+        assert f"predictions/{other}/notch.parquet" in outputs
+        assert f"predictions/{other}/{other}.parquet" not in outputs
+
+
+def test_changing_a_training_key_reruns_the_training(demo):
+    planned = demo.planned(*overlay(demo, {"training": {"learning_rate": 5.0e-4}}))
+    assert planned["finetune"] == 3
+    assert planned["features_shard"] == 0
