@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 from scipy.signal import resample_poly
-from tests.conftest import speech_like
-from tests.unit.test_masking import variant
 
 from hearing_asr.audio import UndecodableError, decode, decode_flac, encode_flac
 from hearing_asr.features import log_mel
 from hearing_asr.masking import variant_mask
+from tests.conftest import speech_like
+from tests.unit.test_masking import variant
 
 
 def encoded(samples, rate, format="WAV", subtype="FLOAT"):

@@ -4,14 +4,14 @@ import datasets
 import numpy as np
 import pytest
 import soundfile as sf
-from tests.conftest import speech_like
-from tests.unit.test_release import HEADER, line
 
 from hearing_asr.audio import decode_flac
 from hearing_asr.corpus import Limits, gather_dataset, ingest_shard
 from hearing_asr.errors import InputError
 from hearing_asr.release import write_clip_table
 from hearing_asr.shards import read_shard, shard_name
+from tests.conftest import speech_like
+from tests.unit.test_release import HEADER, line
 
 LIMITS = Limits(0.3, 30.0)
 GOOD = speech_like(1.0, rate=32_000)

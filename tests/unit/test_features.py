@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 import whisper
-from tests.conftest import speech_like
 from transformers import WhisperFeatureExtractor
 
 from hearing_asr.features import log_mel, mel_filters, pad_logmel, valid_frames
+from tests.conftest import speech_like
 
 WINDOW = 3000  # frames: 30 s
 # lengths around every edge: short, frame boundaries, the window's right edge and its mirror

@@ -1,7 +1,6 @@
 import librosa
 import numpy as np
 import pytest
-from tests.conftest import speech_like
 
 from hearing_asr.audio import decode_flac, encode_flac
 from hearing_asr.audiograms import Audiogram
@@ -9,6 +8,7 @@ from hearing_asr.corpus import corpus_features
 from hearing_asr.errors import InputError
 from hearing_asr.masking import mask_shard, variant_mask
 from hearing_asr.shards import read_shard, write_shard
+from tests.conftest import speech_like
 
 FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000)
 AUDIOGRAMS = {
