@@ -1,4 +1,4 @@
-"""A real release of recorded human speech, from its MP3 files to scores, with another hearing loss."""
+"""A release of recorded human speech, from MP3 files to scores, with another hearing loss."""
 
 import datasets
 import pandas as pd

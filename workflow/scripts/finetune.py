@@ -32,10 +32,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     with _log(options.log):
-        from hearing_asr.finetune import finetune
         from hearing_asr.training_settings import TrainingSettings
 
         settings = TrainingSettings.from_json(options.settings, threads=options.threads)
+        from hearing_asr.finetune import finetune  # slow: not before the settings are known good
+
         finetune(settings, options.processes)
 
 
