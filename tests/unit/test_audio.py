@@ -86,3 +86,13 @@ def test_storing_does_not_change_the_log_mel_of_real_speech(real_clips, name, no
             exact, _ = log_mel(masked, 128, 3000)
             stored, _ = log_mel(decode_flac(*encode_flac(masked)), 128, 3000)
             assert np.abs(stored - exact).max() < 1e-3
+
+
+@pytest.mark.parametrize(("name", "bound"), [("normal", 1e-3), ("lfloss", 2e-2), ("hfloss", 1e-3)])
+def test_storing_corpus_and_masked_clip_changes_no_more_than_documented(real_clips, name, bound):
+    mask = variant_mask(variant(name), name)
+    for samples in real_clips:
+        exact, _ = log_mel(mask(samples), 128, 3000)
+        stored = mask(decode_flac(*encode_flac(samples)))
+        stored, _ = log_mel(decode_flac(*encode_flac(stored)), 128, 3000)
+        assert np.abs(stored - exact).max() < bound  # docs/storage.md
