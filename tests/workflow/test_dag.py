@@ -86,6 +86,12 @@ def test_one_variant_is_a_target_and_needs_no_other(checkout, variant):
         assert not re.search(rf"\b{other}/|_{other}/", output)
 
 
+def test_without_a_training_log_no_curves_are_drawn(checkout):
+    planned = checkout.planned(*overlay(checkout, "silent", {"training": {"report_to": "none"}}))
+    assert planned["finetune"] == 3
+    assert planned["plot_training"] == planned["plot_training_comparison"] == 0
+
+
 def test_a_file_of_any_stage_is_a_target(checkout):
     planned = checkout.planned("data/demo/hfloss/logmel/test/data-00000-of-00001.arrow")
     assert planned["masking_shard"] == planned["features_shard"] == 1

@@ -57,6 +57,7 @@ FINETUNED = f"{RESULTS}/whisper_finetuned"
 TENSORBOARD = f"{FINETUNED}_{{variant}}/tensorboard"
 LOGS = f"{RESULTS}/logs"
 PLOT = config["plots"]["format"]
+LOGGED = config["training"]["report_to"] != "none"
 
 # MODEL is what features are made for and what training starts from: configuration, tokenizer and
 # weights. BASE is the model that is fine-tuned and that zero-shot stands for: the same, unless it
@@ -213,11 +214,8 @@ def stage_targets(stage):
             f"{RESULTS}/metrics/wer_matrix.csv",
         ],
         "plots": [
-            *expand(
-                f"{FINETUNED}_{{v}}/tensorboard/training_summary.txt",
-                v=VARIANTS,
-            ),
-            f"{RESULTS}/plots/training/overview.{PLOT}",
+            *[curve for variant in VARIANTS for curve in curve_targets(variant)],
+            *([f"{RESULTS}/plots/training/overview.{PLOT}"] if LOGGED else []),
             f"{RESULTS}/plots/audiograms.{PLOT}",
             f"{RESULTS}/plots/clip.{PLOT}",
             f"{RESULTS}/plots/wer_matrix.{PLOT}",
@@ -226,13 +224,18 @@ def stage_targets(stage):
     }[stage]
 
 
+def curve_targets(variant):
+    """The learning curves of a variant, where its training keeps a log."""
+    return [f"{FINETUNED}_{variant}/tensorboard/training_summary.txt"] if LOGGED else []
+
+
 def variant_targets(variant):
     """One variant alone: its datasets, its model, its curves, and what is understood of it."""
     return [
         f"{DATA}/{variant}/audio/dataset_dict.json",
         f"{DATA}/{variant}/logmel/dataset_dict.json",
         f"{FINETUNED}_{variant}/model.safetensors",
-        f"{FINETUNED}_{variant}/tensorboard/training_summary.txt",
+        *curve_targets(variant),
         f"{RESULTS}/predictions/{ZERO_SHOT}/{variant}.parquet",
         f"{RESULTS}/predictions/{variant}/{variant}.parquet",
     ]
