@@ -1,0 +1,135 @@
+"""Going on with a training that was interrupted, and never with one that was another.
+
+A training in progress leaves `training_state.json` beside its checkpoints: what it is made of
+(settings, data, base model). Only a training made of the same may continue from them.
+"""
+
+import json
+import logging
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from hearing_asr.files import atomic_path
+
+log = logging.getLogger("hearing_asr")
+
+MARKER = "training_state.json"
+RUNS = "runs"  # TensorBoard's event files
+
+
+def model_identity(folder: str | Path) -> dict[str, list[int]]:
+    """Size (bytes) and time of change (ns) of a model's files, by name."""
+    files = [*Path(folder).glob("*.json"), *Path(folder).glob("*.safetensors")]
+    stats = {path.name: path.stat() for path in sorted(files)}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def prepare_output(
+    folder: str | Path, identity: Mapping[str, Any], resume: bool, processes: int
+) -> Path | None:
+    """Make `folder` ready for a training and return the checkpoint it can go on from, if any.
+
+    Checkpoints and logs of another training are removed, so that it neither starts from stale
+    weights nor mixes its curves with theirs; so are checkpoints that were cut off.
+
+    Args:
+        folder: output folder of the training.
+        identity: what the training is made of, as JSON has it.
+        resume: False starts afresh in any case.
+        processes: processes that train together; each has a random state in a checkpoint.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = json.loads(json.dumps(identity))
+    before = _read(folder / MARKER)
+    checkpoint = None
+    if resume and before == identity:
+        checkpoint = _latest_complete(folder, processes)
+    elif before is not None and resume:
+        log.info("not the training begun here before (%s)", ", ".join(_changes(before, identity)))
+    if checkpoint is None:
+        for path in [*_checkpoints(folder), folder / RUNS]:
+            if path.exists():
+                log.info("removing %s of an earlier training", path.name)
+                shutil.rmtree(path)
+    with atomic_path(folder / MARKER) as temporary:
+        temporary.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n")
+    return checkpoint
+
+
+def finish(folder: str | Path) -> None:
+    """Say that the training in `folder` is complete: nothing will continue it."""
+    (Path(folder) / MARKER).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _changes(before: Any, now: Mapping[str, Any]) -> Iterator[str]:
+    """Name what differs, key by key."""
+    if not isinstance(before, Mapping):
+        yield "its marker cannot be read"
+        return
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(old, new)
+        elif old != new:
+            yield f"{key}: {old} -> {new}"
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint folders, the latest first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[11:]), reverse=True)
+
+
+def _latest_complete(folder: Path, processes: int) -> Path | None:
+    for path in _checkpoints(folder):
+        reason = _incomplete(path, processes)
+        if reason is None:
+            return path
+        log.info("removing %s, which is not complete (%s)", path.name, reason)
+        shutil.rmtree(path)
+    return None
+
+
+def _incomplete(checkpoint: Path, processes: int) -> str | None:
+    """Why a training cannot go on from a checkpoint; None if it can.
+
+    The files are opened, which finds those that were cut off: a safetensors file states its
+    length at its beginning, and what torch.save writes has its table of contents at the end.
+    """
+    random_states = [f"rng_state_{n}.pth" for n in range(processes)]
+    archives = ["optimizer.pt", "scheduler.pt"]
+    archives += random_states if processes > 1 else ["rng_state.pth"]
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        if f"checkpoint-{state['global_step']}" != checkpoint.name:
+            return "trainer_state.json is of another step"
+        for weights in _weight_files(checkpoint):
+            with safe_open(weights, framework="numpy"):
+                pass
+        for name in archives:
+            with zipfile.ZipFile(checkpoint / name):
+                pass
+    except (OSError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _weight_files(checkpoint: Path) -> list[Path]:
+    index = checkpoint / "model.safetensors.index.json"
+    if not index.exists():
+        return [checkpoint / "model.safetensors"]
+    names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return [checkpoint / name for name in sorted(names)]

@@ -1,0 +1,142 @@
+"""Log-Mel datasets as training reads them: memory-mapped rows, batches as Whisper wants them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset, load_from_disk
+from torch.utils.data import Dataset as TorchDataset
+
+from hearing_asr.errors import InputError
+from hearing_asr.features import pad_logmel
+from hearing_asr.models import ModelSpec
+
+IGNORED = -100  # label that PyTorch's cross-entropy leaves out
+COLUMNS = ("logmel", "padding", "labels")  # what a model is given; the rest tells about the clips
+
+
+class LogMelDataset(TorchDataset):
+    """Clips of one split, memory-mapped: nothing is read before it is asked for.
+
+    A row is a mapping with `logmel` (frames * num_mel_bins,) as stored, frame after frame,
+    `padding` (the constant behind the valid frames) and `labels` (token ids).
+
+    Attributes:
+        folder: where the clips lie.
+        fingerprint: changes with every change of the data.
+    """
+
+    def __init__(self, folder: str | Path, max_clips: int | None = None) -> None:
+        """Open the dataset in `folder`, or its first `max_clips` clips.
+
+        Raises:
+            InputError: no log-Mel dataset of one split there, or one without a clip.
+        """
+        self.folder = Path(folder)
+        try:
+            clips = load_from_disk(str(folder))
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(f"{folder}: no log-Mel dataset ({error}). Build it first.") from None
+        if not isinstance(clips, Dataset) or not set(COLUMNS) <= set(clips.column_names):
+            raise InputError(f"{folder}: not the log-Mel dataset of one split. Name its folder.")
+        if len(clips) == 0:
+            raise InputError(f"{folder}: the split has no clip. Raise its max_clips.")
+        self.fingerprint: str = clips._fingerprint
+        if max_clips is not None and max_clips < len(clips):
+            clips = clips.select(range(max_clips))
+        self._clips = clips
+        self._rows = clips.with_format("numpy", columns=list(COLUMNS))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._rows[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of a batch, read together (PyTorch's DataLoader asks for them so)."""
+        batch = self._rows[list(indices)]
+        return [dict(zip(batch, row, strict=True)) for row in zip(*batch.values(), strict=True)]
+
+    @property
+    def hours(self) -> float:
+        """Duration of all clips together, in hours."""
+        return pc.sum(self._column("duration")).as_py() / 3600
+
+    def check(self, spec: ModelSpec, prefix: Sequence[int]) -> None:
+        """Make sure that a model can be trained on every clip, before the first step.
+
+        Args:
+            spec: of the model.
+            prefix: the token ids that labels begin with for this model, language and task.
+
+        Raises:
+            InputError: other mel bins, clips longer than the model's window, labels longer than
+                its positions or made for another model, language or task.
+        """
+        frames = self._column("frames")
+        sizes = pc.list_value_length(self._column("logmel"))
+        bins = pc.unique(pc.divide(pc.cast(sizes, pa.float64()), pc.cast(frames, pa.float64())))
+        if bins.to_pylist() != [spec.num_mel_bins]:
+            found = ", ".join(f"{value:g}" for value in bins.to_pylist()[:3])
+            raise InputError(
+                f"{self.folder}: clips with {found} mel bins, but the model takes "
+                f"{spec.num_mel_bins}. Set features.num_mel_bins to {spec.num_mel_bins}."
+            )
+        positions = pc.subtract(pc.list_value_length(self._column("labels")), 1)
+        self._check_longest(frames, spec.window_frames, "frames of 10 ms")
+        self._check_longest(positions, spec.max_target_positions, "label positions")
+        labels = self[0]["labels"].tolist()
+        if labels[: len(prefix)] != list(prefix):
+            raise InputError(
+                f"{self.folder}: labels begin with {labels[: len(prefix)]}, not with "
+                f"{list(prefix)}: they were made for another model, language or task. Build the "
+                "log-Mel dataset again with the present config."
+            )
+
+    def _check_longest(self, lengths: pa.ChunkedArray, limit: int, unit: str) -> None:
+        longest = pc.max(lengths).as_py()
+        if longest > limit:
+            path = self._clips[pc.index(lengths, longest).as_py()].get("path")
+            raise InputError(
+                f"{self.folder}: clip {path} has {longest} {unit}, but the model takes {limit}. "
+                "Build the log-Mel dataset again with the present config."
+            )
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        return self._clips.with_format("arrow", columns=[name])[:][name]
+
+
+class LogMelCollator:
+    """Makes a batch of rows: spectrograms padded to the model's window, labels to the longest."""
+
+    def __init__(self, num_mel_bins: int, window_frames: int) -> None:
+        self.num_mel_bins = num_mel_bins
+        self.window_frames = window_frames
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Make a batch.
+
+        Returns:
+            `input_features` float32 (clips, num_mel_bins, window_frames) and `labels` int64
+            (clips, longest), -100 behind each clip's last token. <|startoftranscript|> is left
+            out: the model puts it in front when it shifts the labels to the decoder's input.
+        """
+        spectrograms = [
+            pad_logmel(
+                row["logmel"].reshape(-1, self.num_mel_bins), row["padding"], self.window_frames
+            )
+            for row in rows
+        ]
+        texts = [row["labels"][1:] for row in rows]
+        labels = np.full((len(rows), max(map(len, texts))), IGNORED, np.int64)
+        for line, text in zip(labels, texts, strict=True):
+            line[: len(text)] = text
+        return {
+            "input_features": torch.from_numpy(np.stack(spectrograms)),
+            "labels": torch.from_numpy(labels),
+        }
