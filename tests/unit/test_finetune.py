@@ -134,8 +134,9 @@ def test_interrupted_training_equals_an_uninterrupted_one(toy, monkeypatch, died
     assert not (output / "model.safetensors").exists()
     assert (output / MARKER).exists()
     seen = watch_steps(monkeypatch)
-    finetune(toy_settings(toy, threads=2, save_total_limit=2, **steps))
+    finetune(toy_settings(toy, threads=2, save_total_limit=2, **(steps | {"save_steps": 5})))
     assert seen[0] == goes_on_at
+    assert sorted(path.name for path in output.glob("c*-*")) == ["checkpoint-5", "checkpoint-7"]
     assert_same_weights(toy / "straight", output)
     assert not (output / MARKER).exists()
     straight, resumed = scalars(toy / "straight"), scalars(output)
@@ -186,7 +187,8 @@ def test_checkpoint_that_was_cut_off_is_passed_over(toy, monkeypatch, name):
 @pytest.mark.parametrize("change", ["learning_rate", "data", "model", "resume", "no marker"])
 def test_another_training_starts_afresh(toy, monkeypatch, change):
     output = begun_training(toy, monkeypatch)
-    (output / "runs/stale").write_text("")
+    for stale in ("runs/stale", "checkpoint-4/stale"):
+        (output / stale).write_text("")
     settings = {}
     if change == "learning_rate":
         settings = {"learning_rate": 2e-2}
@@ -200,11 +202,10 @@ def test_another_training_starts_afresh(toy, monkeypatch, change):
     else:
         (output / MARKER).unlink()
     seen = watch_steps(monkeypatch)
-    finetune(toy_settings(toy, max_steps=3, **settings))
+    finetune(toy_settings(toy, max_steps=6, **settings))
     assert seen[0] == 1
-    assert not (output / "checkpoint-4").exists()
-    assert not (output / "runs/stale").exists()
-    assert [step for step, _ in scalars(output)["train/loss"]] == [1, 2, 3]
+    assert list(output.rglob("stale")) == []
+    assert [step for step, _ in scalars(output)["train/loss"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_finished_training_is_not_continued(toy, monkeypatch):

@@ -204,20 +204,25 @@ def test_sizes_that_do_not_fit(tmp_path, sizes, key):
     assert not (tmp_path / "model").exists()
 
 
-def test_staged_folder_shows_all_or_nothing(tmp_path):
+def test_staged_folder_shows_all_or_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     with pytest.raises(ZeroDivisionError), staged_folder(folder) as staging:
         (staging / "config.json").write_text(str(1 / 0))
     assert list(folder.iterdir()) == []
+    appeared = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (appeared.append(b.name), replace(a, b)))
     with staged_folder(folder) as staging:
-        for name in ("README.md", "model.safetensors", "config.json"):
+        for name in ("README.md", "model.safetensors", "tokenizer.json"):
             (staging / name).write_text(name)
             (staging / name).chmod(0o600)
         assert list(folder.iterdir()) == [staging]
-    files = sorted(folder.iterdir())
-    assert [file.name for file in files] == ["README.md", "config.json", "model.safetensors"]
+    assert appeared == ["tokenizer.json", "model.safetensors", "README.md"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(appeared)
     (tmp_path / "plain").write_text("")
-    assert {file.stat().st_mode for file in files} == {(tmp_path / "plain").stat().st_mode}
+    assert {path.stat().st_mode for path in folder.iterdir()} == {
+        (tmp_path / "plain").stat().st_mode
+    }
 
 
 def test_full_disk_is_explained(tmp_path):
@@ -295,6 +300,13 @@ def test_download_takes_one_copy_of_the_weights(hub, model, tmp_path, monkeypatc
     for name in names:
         assert (tmp_path / "model" / name).read_bytes() == (model / name).read_bytes()
     assert hub.tokens == {"Bearer hf_secret"}
+
+
+def test_token_comes_from_the_environment_alone(hub, tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("hf_of_another_login")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    download("lab/whisper", None, tmp_path / "model")
+    assert hub.tokens == {None}
 
 
 @pytest.mark.parametrize(

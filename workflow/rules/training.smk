@@ -24,7 +24,7 @@ if SCRATCH:
 
     rule scratch_model:
         input:
-            code=code("scratch_model", "audio", "features", "models", "scratch"),
+            code=code("scratch_model", "models", "scratch"),
             clip_table=f"{DATA}/clips/train.parquet",
         output:
             config=f"{MODEL}/config.json",
@@ -76,7 +76,7 @@ elif not LOCAL_MODEL:
 
     rule download_model:
         input:
-            code=code("download_model", "audio", "features", "models"),
+            code=code("download_model", "models"),
         output:
             config=f"{MODEL}/config.json",
             weights=f"{MODEL}/model.safetensors",

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from hearing_asr.audio import SAMPLE_RATE
+from hearing_asr.models import FRAMES_PER_SECOND
 
 N_FFT = 400  # samples: 25 ms
-HOP = 160  # samples: 10 ms, so 100 frames per second
-FRAMES_PER_SECOND = SAMPLE_RATE // HOP
+HOP = SAMPLE_RATE // FRAMES_PER_SECOND  # 160 samples: 10 ms
 EDGE = N_FFT // 2  # frame t is centred on sample t * HOP
 FLOOR = 1e-10  # smallest mel power that is told from silence
 DYNAMIC_RANGE = 8.0  # decades below the clip's maximum at which Whisper cuts off

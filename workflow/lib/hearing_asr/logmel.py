@@ -11,9 +11,9 @@ from datasets import Features, List, Value
 from hearing_asr.audio import SAMPLE_RATE, decode_flac
 from hearing_asr.corpus import RejectedClip, write_rejected
 from hearing_asr.errors import InputError
-from hearing_asr.features import FRAMES_PER_SECOND, log_mel
+from hearing_asr.features import log_mel
 from hearing_asr.joblog import progress
-from hearing_asr.models import whisper_config
+from hearing_asr.models import FRAMES_PER_SECOND, whisper_config
 from hearing_asr.shards import count_rows, read_rows, read_shard, write_shard
 
 Tokenize = Callable[[str], list[int]]

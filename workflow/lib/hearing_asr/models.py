@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hearing_asr")
 
-FRAMES_PER_SECOND = 100  # of Whisper's log-Mel spectrogram; not imported, to stay without PyTorch
+FRAMES_PER_SECOND = 100  # of Whisper's log-Mel spectrogram
 ENCODER_STRIDE = 2  # log-Mel frames per encoder position
 MULTILINGUAL_VOCABULARY = 51865  # tokens; the English-only checkpoints have one language less
 

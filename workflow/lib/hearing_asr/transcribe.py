@@ -19,10 +19,16 @@ from transformers import GenerationConfig, WhisperForConditionalGeneration, Whis
 
 from hearing_asr import normalizers
 from hearing_asr.errors import InputError
-from hearing_asr.features import FRAMES_PER_SECOND, pad_logmel
+from hearing_asr.features import pad_logmel
 from hearing_asr.files import atomic_path
 from hearing_asr.joblog import log, progress
-from hearing_asr.models import ModelSpec, language_code, load_tokenizer, whisper_config
+from hearing_asr.models import (
+    FRAMES_PER_SECOND,
+    ModelSpec,
+    language_code,
+    load_tokenizer,
+    whisper_config,
+)
 from hearing_asr.scoring import score_clips
 
 METADATA_KEY = b"hearing_asr"

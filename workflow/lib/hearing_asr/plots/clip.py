@@ -17,8 +17,9 @@ from scipy.signal import stft
 
 from hearing_asr.audio import SAMPLE_RATE, decode_flac
 from hearing_asr.errors import InputError
-from hearing_asr.features import FRAMES_PER_SECOND, HOP, N_FFT, log_mel
+from hearing_asr.features import HOP, N_FFT, log_mel
 from hearing_asr.files import atomic_path
+from hearing_asr.models import FRAMES_PER_SECOND
 from hearing_asr.plots.style import COLORS, figure, literal
 
 FLOOR_TOLERANCE = 1e-6  # in Whisper's normalised units; float32 resolves 1e-7 there
