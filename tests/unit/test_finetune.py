@@ -366,7 +366,7 @@ def test_command_line_explains_wrong_settings(tmp_path):
     log = tmp_path / "logs/finetune.log"
     program = [sys.executable, str(ROOT / "workflow/scripts/finetune.py"), "--threads", "1"]
     run = subprocess.run(
-        [*program, "--settings", '{"max_step": 5}', "--log", str(log)],
+        [*program, "--settings", '{"max_step": 5}', "--log-file", str(log)],
         capture_output=True,
         text=True,
     )

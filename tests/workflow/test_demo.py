@@ -93,6 +93,14 @@ def test_the_report_holds_figures_tables_and_captions(demo):
         assert text in report
 
 
+def test_results_of_the_report_have_one_label(demo):
+    """A second label that splits a category in halves makes the report's page fail."""
+    rules = "".join(path.read_text() for path in (demo / "workflow/rules").glob("*.smk"))
+    labels = re.findall(r"labels=(\{[^}]*\})", rules)
+    assert len(labels) > 5
+    assert all(label.count('":') == 1 for label in labels)
+
+
 def test_nothing_of_this_machine_is_kept(demo):
     kept = [*(demo / "results").rglob("*.md"), *(demo / "results").rglob("*.csv")]
     kept += (demo / "results").rglob("*.json")

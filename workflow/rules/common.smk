@@ -150,13 +150,17 @@ def model_weights(wildcards):
 
 
 def figure(path, caption, category, result, subcategory=None):
-    """An output that the report shows."""
+    """An output that the report shows.
+
+    One label, never two: with a second one that splits the results in halves, Snakemake's report
+    makes a switch of it and its page fails unless every pair of labels exists.
+    """
     return report(
         f"{path}.{PLOT}",
         caption=f"../report/{caption}.rst",
         category=category,
         subcategory=subcategory,
-        labels={"result": result, "kind": "figure"},
+        labels={"result": result},
     )
 
 

@@ -54,13 +54,13 @@ rule score:
             f"{RESULTS}/metrics/scores.csv",
             caption="../report/scores.rst",
             category="Word error rates",
-            labels={"result": "all scores", "kind": "table"},
+            labels={"result": "all scores (table)"},
         ),
         matrix=report(
             f"{RESULTS}/metrics/wer_matrix.csv",
             caption="../report/wer_matrix.rst",
             category="Word error rates",
-            labels={"result": "WER, trained on x tested on", "kind": "table"},
+            labels={"result": "WER, trained on x tested on (table)"},
         ),
     log:
         f"{LOGS}/evaluation/score.log",

@@ -34,14 +34,14 @@ rule plot_training:
             caption="../report/training_metrics.rst",
             category="Training",
             subcategory="{variant}",
-            labels={"result": "all metrics", "kind": "table"},
+            labels={"result": "all metrics (table)"},
         ),
         summary=report(
             f"{TENSORBOARD}/training_summary.txt",
             caption="../report/training_summary.rst",
             category="Training",
             subcategory="{variant}",
-            labels={"result": "summary", "kind": "text"},
+            labels={"result": "summary (text)"},
         ),
     log:
         f"{LOGS}/plots/training-{{variant}}.log",
@@ -85,7 +85,7 @@ rule plot_training_comparison:
             caption="../report/comparison_metrics.rst",
             category="Training",
             subcategory="all variants",
-            labels={"result": "all metrics", "kind": "table"},
+            labels={"result": "all metrics (table)"},
         ),
     log:
         f"{LOGS}/plots/training_comparison.log",
@@ -119,7 +119,7 @@ rule plot_audiograms:
             f"{RESULTS}/plots/audiograms.csv",
             caption="../report/audiogram_points.rst",
             category="Hearing losses",
-            labels={"result": "audiograms", "kind": "table"},
+            labels={"result": "audiograms (table)"},
         ),
     log:
         f"{LOGS}/plots/audiograms.log",
@@ -162,7 +162,7 @@ rule plot_clip:
             f"{RESULTS}/plots/clip.csv",
             caption="../report/clip_floor.rst",
             category="Hearing losses",
-            labels={"result": "one clip, every variant", "kind": "table"},
+            labels={"result": "one clip, every variant (table)"},
         ),
     log:
         f"{LOGS}/plots/clip.log",

@@ -1,6 +1,6 @@
 """Train a model. Started by its rule with `python`, or with `torchrun` for one process per GPU.
 
-    finetune.py --settings '{"learning_rate": 1.5e-5, ...}' --threads 4 --log finetune.log
+    finetune.py --settings '{"learning_rate": 1.5e-5, ...}' --threads 4 --log-file finetune.log
 
 The settings are those of `hearing_asr.training_settings.TrainingSettings`, as a JSON object.
 """
@@ -26,12 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fine-tune Whisper on a log-Mel dataset.")
     parser.add_argument("--settings", required=True, help="settings as a JSON object")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads to use")
-    parser.add_argument("--log", required=True, help="log file to write")
+    parser.add_argument("--log-file", required=True, help="log file to write")
     parser.add_argument(
         "--processes", type=int, help="processes that train together (default: one per GPU)"
     )
     options = parser.parse_args()
-    with _log(options.log):
+    with _log(options.log_file):
         from hearing_asr.training_settings import TrainingSettings
 
         settings = TrainingSettings.from_json(options.settings, threads=options.threads)
