@@ -15,10 +15,6 @@ RELEASE_TABLES = [
 ]
 
 
-localrules:
-    release,
-
-
 if DEMO:
 
     rule demo_release:
@@ -44,6 +40,9 @@ if DEMO:
 
 
 if not DEMO and not Path(RELEASE).exists():
+
+    localrules:
+        release,
 
     # Stands for what the user has yet to bring, so that a dry run shows the DAG without it; says
     # what is missing when it is run.

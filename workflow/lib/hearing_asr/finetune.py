@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,10 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch.utils.tensorboard import SummaryWriter
 from transformers import (
-    GenerationConfig,
-    PreTrainedConfig,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     TrainerCallback,
+    TrainerState,
     WhisperForConditionalGeneration,
     WhisperProcessor,
     WhisperTokenizer,
@@ -36,17 +36,19 @@ from hearing_asr.errors import InputError
 from hearing_asr.model_card import (
     SplitFacts,
     TrainingFacts,
+    batch_in_words,
     duration,
     effective_batch_size,
     model_card,
 )
 from hearing_asr.models import (
     ModelSpec,
+    drop_forced_tokens,
     explained_full_disk,
-    language_code,
     load_tokenizer,
     staged_folder,
     whisper_config,
+    writing_config,
 )
 from hearing_asr.scoring import compute_wer
 from hearing_asr.training_data import IGNORED, LogMelCollator, LogMelDataset
@@ -90,7 +92,7 @@ def finetune(settings: TrainingSettings, processes: int | None = None) -> None:
     _log_start(settings, processes, trainer)
     begin = time.monotonic()
     with explained_full_disk(settings.output_folder):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _train(trainer, checkpoint)
     facts = TrainingFacts(
         precision=_precision(settings),
         processes=processes,
@@ -115,6 +117,16 @@ def finetune(settings: TrainingSettings, processes: int | None = None) -> None:
         ]
         _save(settings, trainer, model_card(settings, facts, splits))
         checkpoints.finish(settings.output_folder)
+
+
+def _train(trainer: "WhisperTrainer", checkpoint: Path | None) -> None:
+    """Train to the end, unless the checkpoint is the last one: Trainer would do a step more."""
+    if checkpoint is None or _step(checkpoint) < trainer.args.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return
+    log.info("%s is the last: only the final model is left to write", checkpoint.name)
+    trainer.model = WhisperForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
 def _arguments(settings: TrainingSettings, processes: int) -> Seq2SeqTrainingArguments:
@@ -176,8 +188,10 @@ def _trainer(
     model = WhisperForConditionalGeneration.from_pretrained(
         settings.model_folder, dtype=torch.float32
     )
-    model.generation_config = generation_config(model.generation_config, settings, spec)
-    _drop_forced_tokens(model.config)
+    model.generation_config = writing_config(
+        model.generation_config, spec, settings.language, settings.task
+    )
+    drop_forced_tokens(model.config)
     trainer = WhisperTrainer(
         model=model,
         args=arguments,
@@ -195,25 +209,6 @@ def _trainer(
         purge = _step(checkpoint) + 1 if checkpoint else None
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(runs), purge_step=purge)))
     return trainer
-
-
-def generation_config(
-    base: GenerationConfig, settings: TrainingSettings, spec: ModelSpec
-) -> GenerationConfig:
-    """How the trained model is to write: as the base model, in the language and task trained."""
-    config = GenerationConfig.from_dict(base.to_dict())
-    if spec.is_multilingual:
-        config.language, config.task = language_code(settings.language), settings.task
-        _drop_forced_tokens(config)
-    if config.max_length is None:
-        config.max_length = spec.max_target_positions
-    return config
-
-
-def _drop_forced_tokens(config: PreTrainedConfig | GenerationConfig) -> None:
-    """Remove what older checkpoints have in place of language and task."""
-    if getattr(config, "forced_decoder_ids", None) is not None:
-        config.forced_decoder_ids = None
 
 
 def wer_metric(
@@ -250,6 +245,7 @@ class WhisperTrainer(Seq2SeqTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # have the tokens counted
+        self.writing = deepcopy(self.model.generation_config)  # evaluations write defaults into it
         self._waited = 0.0
         self._begin = time.monotonic()
 
@@ -361,13 +357,7 @@ def _log_start(settings: TrainingSettings, processes: int, trainer: WhisperTrain
         _hardware(settings, processes),
         _precision(settings),
     )
-    log.info(
-        "effective batch size %d: %d per device x %d accumulated x %d processes",
-        effective_batch_size(settings, processes),
-        settings.train_batch_size,
-        settings.gradient_accumulation,
-        processes,
-    )
+    log.info("effective batch size: %s", batch_in_words(settings, processes))
     if settings.lr_scheduler_type == "constant" and settings.warmup_steps:
         log.warning("training.lr_scheduler_type constant has no warm-up: warmup_steps is ignored")
 
@@ -382,12 +372,8 @@ def _hardware(settings: TrainingSettings, processes: int) -> str:
 def _save(settings: TrainingSettings, trainer: WhisperTrainer, card: str) -> None:
     """Put the final model, its processor and README.md into the output folder, whole."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    base = GenerationConfig.from_pretrained(settings.model_folder)
-    # Trainer writes defaults into the generation config and turns the cache off.
-    model.generation_config = generation_config(
-        base, settings, whisper_config(settings.model_folder)
-    )
-    model.config.use_cache = True
+    model.generation_config = trainer.writing
+    model.config.use_cache = True  # Trainer turns it off
     with staged_folder(settings.output_folder) as staging:
         model.save_pretrained(staging)
         trainer.processing_class.save_pretrained(staging)

@@ -63,6 +63,15 @@ def effective_batch_size(settings: TrainingSettings, processes: int) -> int:
     return settings.train_batch_size * settings.gradient_accumulation * processes
 
 
+def batch_in_words(settings: TrainingSettings, processes: int) -> str:
+    """The effective batch size and how it comes about."""
+    return (
+        f"{effective_batch_size(settings, processes)} clips ({settings.train_batch_size} per "
+        f"device x {settings.gradient_accumulation} accumulated x {processes} "
+        f"{'process' if processes == 1 else 'processes'})"
+    )
+
+
 def model_card(
     settings: TrainingSettings, facts: TrainingFacts, splits: Sequence[SplitFacts]
 ) -> str:
@@ -139,7 +148,6 @@ def _data(splits: Sequence[SplitFacts]) -> str:
 
 
 def _training(settings: TrainingSettings, facts: TrainingFacts) -> str:
-    batch = effective_batch_size(settings, facts.processes)
     resumed = f", resumed at step {facts.resumed_step}" if facts.resumed_step else ""
     rows = [
         [f"`{key}`", f"`{json.dumps(value)}`"]
@@ -149,8 +157,7 @@ def _training(settings: TrainingSettings, facts: TrainingFacts) -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     return (
         f"## Training\n\n"
-        f"- Effective batch size: {batch} clips ({settings.train_batch_size} per device x "
-        f"{settings.gradient_accumulation} accumulated x {facts.processes} processes)\n"
+        f"- Effective batch size: {batch_in_words(settings, facts.processes)}\n"
         f"- Precision: {facts.precision}\n"
         f"- Hardware: {facts.hardware}\n"
         f"- Run time: {duration(facts.seconds)} (h:mm:ss{resumed}), {facts.waiting:.1%} of the "

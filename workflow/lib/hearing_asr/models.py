@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hearing_asr.errors import InputError
 
 if TYPE_CHECKING:
-    from transformers import WhisperTokenizer
+    from transformers import GenerationConfig, PreTrainedConfig, WhisperTokenizer
 
 log = logging.getLogger("hearing_asr")
 
@@ -32,6 +32,7 @@ MULTILINGUAL_VOCABULARY = 51865  # tokens; the English-only checkpoints have one
 WANTED = ("*.json", "*.txt", "model.safetensors", "model-*-of-*.safetensors")
 UNWANTED = ("*fp32*", "*/*")
 
+STAGING = ".new-"  # name of a folder in which files wait for the others, before the process id
 NEARLY_FULL = 1_000_000  # free bytes below which a failed write is put down to a full disk
 
 
@@ -161,6 +162,29 @@ def language_code(language: str) -> str:
     return code
 
 
+def writing_config(
+    base: "GenerationConfig", spec: ModelSpec, language: str, task: str
+) -> "GenerationConfig":
+    """How a model that was trained on `language` and `task` is to write: else as its base model.
+
+    Raises:
+        InputError: Whisper does not know the language.
+    """
+    config = type(base).from_dict(base.to_dict())
+    if spec.is_multilingual:
+        config.language, config.task = language_code(language), task
+        drop_forced_tokens(config)
+    if config.max_length is None:
+        config.max_length = spec.max_target_positions
+    return config
+
+
+def drop_forced_tokens(config: "GenerationConfig | PreTrainedConfig") -> None:
+    """Remove what older checkpoints have in place of language and task."""
+    if getattr(config, "forced_decoder_ids", None) is not None:
+        config.forced_decoder_ids = None
+
+
 @contextmanager
 def staged_folder(folder: str | Path) -> Iterator[Path]:
     """Yield a new folder within `folder`; move its files there once the block has succeeded.
@@ -173,7 +197,9 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    staging = folder / f".new-{os.getpid()}"
+    for leftover in folder.glob(f"{STAGING}*"):  # of a job that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    staging = folder / f"{STAGING}{os.getpid()}"
     try:
         staging.mkdir()
         with explained_full_disk(folder):

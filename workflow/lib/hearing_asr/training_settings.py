@@ -275,4 +275,5 @@ def trainer_arguments(settings: TrainingSettings, precision: str, processes: int
         "ddp_find_unused_parameters": False,
         "disable_tqdm": True,
         "log_level": "error",
+        "log_level_replica": "error",
     }
