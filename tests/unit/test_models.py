@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperProcessor
 
 from hearing_asr.errors import InputError
 from hearing_asr.models import (
@@ -21,6 +21,7 @@ from hearing_asr.models import (
     load_tokenizer,
     staged_folder,
     whisper_config,
+    writing_config,
 )
 from hearing_asr.scratch import special_tokens
 from tests.unit.toys import SENTENCES, toy_model, toy_samples
@@ -135,6 +136,20 @@ def test_english_only_models_take_no_language(model, tmp_path):
         load_tokenizer(folder, "de", "transcribe")
 
 
+def test_older_checkpoints_get_language_and_task(model):
+    """Released checkpoints have forced_decoder_ids, which may not contradict what was trained."""
+    base = GenerationConfig.from_pretrained(model)
+    base.language = base.task = base.max_length = None
+    base.forced_decoder_ids = [[1, None], [2, 7]]
+    config = writing_config(base, whisper_config(model), "German", "translate")
+    assert (config.language, config.task, config.max_length) == ("de", "translate", 32)
+    assert config.forced_decoder_ids is None
+    assert config.lang_to_id == base.lang_to_id
+    english = writing_config(base, ModelSpec(80, 100, 32, False), "en", "transcribe")
+    assert english.language is None
+    assert english.forced_decoder_ids == base.forced_decoder_ids
+
+
 def test_wrong_language_task_or_tokenizer(model, tmp_path):
     with pytest.raises(InputError, match="'Klingon'"):
         load_tokenizer(model, "Klingon", "transcribe")
@@ -209,6 +224,7 @@ def test_staged_folder_shows_all_or_nothing(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), staged_folder(folder) as staging:
         (staging / "config.json").write_text(str(1 / 0))
     assert list(folder.iterdir()) == []
+    (folder / ".new-1").mkdir()  # of a job that was killed
     appeared = []
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (appeared.append(b.name), replace(a, b)))

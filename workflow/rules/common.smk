@@ -20,6 +20,7 @@ os.environ.update(
         filter(None, [str(LIBRARY.resolve()), inherited.get("PYTHONPATH")])
     ),
     TOKENIZERS_PARALLELISM="false",
+    OMP_WAIT_POLICY="PASSIVE",  # threads that wait must not hold a core that others need
 )
 
 from hearing_asr.config import (

@@ -67,7 +67,7 @@ if SCRATCH:
             ),
             launcher=launcher(),
         shell:
-            "{params.launcher} {input.code[0]} --threads {threads} --log {log} --settings {params.settings:q}"
+            "{params.launcher} {input.code[0]} --threads {threads} --log-file {log} --settings {params.settings:q}"
 
 elif not LOCAL_MODEL:
 
@@ -114,4 +114,4 @@ rule finetune:
         ),
         launcher=launcher(),
     shell:
-        "{params.launcher} {input.code[0]} --threads {threads} --log {log} --settings {params.settings:q}"
+        "{params.launcher} {input.code[0]} --threads {threads} --log-file {log} --settings {params.settings:q}"
