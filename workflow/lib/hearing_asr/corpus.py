@@ -68,7 +68,7 @@ def ingest_shard(
     rejections: list[tuple[str, str, str]] = []
 
     def accepted() -> Iterator[dict]:
-        for row in progress(rows, Path(output).name, total=len(rows)):
+        for row in progress(rows, str(output), total=len(rows)):
             try:
                 samples = load_clip(clips, row, limits)
             except RejectedClip as rejection:

@@ -93,7 +93,7 @@ def logmel_shard(
 
     def converted() -> Iterator[dict]:
         rows = _ordered(source, shuffle_seed)
-        for row in progress(rows, Path(output).name):
+        for row in progress(rows, str(output)):
             try:
                 yield _convert(row, spec, tokenize)
             except RejectedClip as rejection:

@@ -129,7 +129,7 @@ def mask_shard(source: str | Path, output: str | Path, variant: Mapping, name: s
     mask = variant_mask(variant, name)
 
     def masked() -> Iterator[dict]:
-        for row in progress(read_shard(source), f"{name} {Path(output).name}"):
+        for row in progress(read_shard(source), str(output)):
             try:
                 samples = mask(decode_flac(row["audio"]["bytes"], row["scale"]))
             except InputError as error:
