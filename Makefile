@@ -7,7 +7,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test unit bench lint clean
 

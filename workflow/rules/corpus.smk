@@ -75,7 +75,7 @@ rule clip_table:
         "../../envs/audio.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt
-        * (1_000 + clips_of(wildcards.split) // 200),
+        * (1_000 + clips_of(wildcards.split) // 400),
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
         shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],

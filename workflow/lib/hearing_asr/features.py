@@ -5,8 +5,8 @@ the last frame that touches audio the result is one constant per clip, so this m
 stores the valid frames and that constant, from which the padded array is rebuilt exactly.
 
 The arithmetic is torch's in float32, on purpose: in cells 80 dB below a clip's maximum two float32
-Fourier transforms differ by up to 5e-5, and with the transform that Whisper's own feature
-extractors use the result is theirs to the last bit.
+Fourier transforms differ by up to 5e-5, and the one that Whisper's own feature extractors use keeps
+the result within 1e-6 of theirs.
 """
 
 from functools import lru_cache
@@ -51,7 +51,9 @@ def log_mel(
     frames = valid_frames(len(samples), window_frames)
     padded = torch.from_numpy(_padded(samples, frames, window_frames))
     spectrum = torch.stft(padded, N_FFT, HOP, window=WINDOW, center=False, return_complex=True)
-    mel = torch.from_numpy(mel_filters(num_mel_bins)) @ spectrum.abs() ** 2
+    real, imaginary = spectrum.real, spectrum.imag
+    power = torch.addcmul(real * real, imaginary, imaginary)
+    mel = torch.from_numpy(mel_filters(num_mel_bins)) @ power
     logarithm = mel.clamp_(min=FLOOR).log10_()
     # The padding is silent, so it can never hold the maximum of a clip that is not.
     floor = torch.clamp(logarithm.max() - DYNAMIC_RANGE, min=np.log10(FLOOR))
@@ -70,9 +72,15 @@ def pad_logmel(valid: np.ndarray, padding: float, window_frames: int) -> np.ndar
     Returns:
         float32 (num_mel_bins, window_frames).
     """
-    padded = np.full((valid.shape[1], window_frames), padding, np.float32)
-    padded[:, : len(valid)] = valid.T
+    padded = np.empty((valid.shape[1], window_frames), np.float32)
+    fill_logmel(padded, valid, padding)
     return padded
+
+
+def fill_logmel(padded: np.ndarray, valid: np.ndarray, padding: float) -> None:
+    """Rebuild the padded spectrogram in place; shapes as in `pad_logmel`."""
+    padded[:, : len(valid)] = valid.T
+    padded[:, len(valid) :] = padding
 
 
 @lru_cache(maxsize=4)

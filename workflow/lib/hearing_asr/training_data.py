@@ -12,7 +12,7 @@ from datasets import Dataset, load_from_disk
 from torch.utils.data import Dataset as TorchDataset
 
 from hearing_asr.errors import InputError
-from hearing_asr.features import pad_logmel
+from hearing_asr.features import fill_logmel
 from hearing_asr.models import ModelSpec
 
 IGNORED = -100  # label that PyTorch's cross-entropy leaves out
@@ -126,17 +126,16 @@ class LogMelCollator:
             (clips, longest), -100 behind each clip's last token. <|startoftranscript|> is left
             out: the model puts it in front when it shifts the labels to the decoder's input.
         """
-        spectrograms = [
-            pad_logmel(
-                row["logmel"].reshape(-1, self.num_mel_bins), row["padding"], self.window_frames
-            )
-            for row in rows
-        ]
+        shape = (len(rows), self.num_mel_bins, self.window_frames)
+        spectrograms = np.empty(shape, np.float32)
+        for spectrogram, row in zip(spectrograms, rows, strict=True):
+            valid = row["logmel"].reshape(-1, self.num_mel_bins)
+            fill_logmel(spectrogram, valid, row["padding"])
         texts = [row["labels"][1:] for row in rows]
         labels = np.full((len(rows), max(map(len, texts))), IGNORED, np.int64)
         for line, text in zip(labels, texts, strict=True):
             line[: len(text)] = text
         return {
-            "input_features": torch.from_numpy(np.stack(spectrograms)),
+            "input_features": torch.from_numpy(spectrograms),
             "labels": torch.from_numpy(labels),
         }
