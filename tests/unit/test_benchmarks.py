@@ -96,7 +96,7 @@ def test_memory(release, model, folder):
 
 
 def test_peak_is_that_of_the_worker_alone(monkeypatch):
-    held = b"x" * 300_000_000  # what the parent holds is not the worker's
+    held = b"x" * 600_000_000  # what the parent holds is not the worker's
     with memory.ProcessPoolExecutor(1, mp_context=common.SPAWN) as pool:
         idle = pool.submit(_allocate_and_measure, 0).result()
         busy = pool.submit(_allocate_and_measure, 200).result()
