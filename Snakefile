@@ -25,6 +25,7 @@ include: "workflow/rules/plots.smk"
 rule all:
     default_target: True
     input:
+        [f"{DATA}/{folder}/dataset_dict.json" for folder in BUILT],
         stage_targets("training"),
         stage_targets("evaluation"),
         stage_targets("plots"),

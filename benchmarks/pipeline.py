@@ -65,7 +65,7 @@ def here(release: Path, model: Path) -> float:
 
 def build(release: Path, model: Path, folder: Path) -> None:
     """Corpus, masked audio and log-Mel of every default variant, with the rules' library calls."""
-    from hearing_asr.corpus import Limits, gather_dataset, ingest_shard
+    from hearing_asr.corpus import Limits, gather_checked, ingest_shard
     from hearing_asr.logmel import feature_spec, logmel_shard
     from hearing_asr.masking import mask_shard
     from hearing_asr.models import load_tokenizer
@@ -77,8 +77,8 @@ def build(release: Path, model: Path, folder: Path) -> None:
 
     def gather(dataset: str, rejects: bool) -> None:
         shard, rejected = shard_of(dataset)
-        tables = {SPLIT: [rejected]} if rejects else {}
-        gather_dataset(folder / dataset, {SPLIT: [shard]}, tables, max_rejected=0.0)
+        tables = [rejected] if rejects else []
+        gather_checked(shard.parent, [shard], rejected=tables)
 
     table = folder / "clips.parquet"
     write_clip_table(release / speech.TABLE, table, shards=1, max_clips=None)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hearing_asr.config import load_config, unknown_target
+from hearing_asr.config import load_config, read_layer, typed, unknown_target, update
 from hearing_asr.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,14 @@ def test_default_audiograms_fall_and_rise_in_equal_steps():
             "training.learnin_rate: unknown key. Did you mean learning_rate",
         ),
         ("training.learning_rate", "1e-5", "YAML reads 1e-5 as text; write 1.0e-5"),
+        (
+            "training.max_steps",
+            1.0e3,
+            "training.max_steps: 1000.0 is not allowed; expected integer",
+        ),
+        ("training.learning_rate", float("nan"), "training.learning_rate: nan is not allowed"),
+        ("variants.finetune", DEMO["variants"]["normal"], "variants.finetune: the name is taken"),
+        ("model.checkpoint", "whisper-small", "with its owner, as openai/whisper-small"),
         ("training.max_steps", 0, "training.max_steps: 0 is less than the minimum"),
         (
             "training.max_steps",
@@ -194,3 +202,24 @@ def test_a_target_that_does_not_exist_is_told_with_the_ones_that_do():
     message = unknown_target("hfoss", DEMO["variants"])
     assert "unknown target 'hfoss'. Did you mean hfloss?" in message
     assert "corpus, masking, features, training, evaluation, plots" in message
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("variants:\n  mine:\n    audiogram: {1000: 20, 1000: 30}\n")
+    with pytest.raises(InputError, match=r"(?s)mine.yaml.*1000 stands twice"):
+        read_layer(path)
+
+
+def test_values_of_the_command_line_are_read_as_yaml():
+    layer = typed({"training": {"max_steps": "50"}, "variants": {"lfloss": "null"}})
+    config = load_config(update(DEMO, layer), [DEMO, layer], SCHEMA)
+    assert config["training"]["max_steps"] == 50
+    assert "lfloss" not in config["variants"]
+
+
+def test_home_folders_are_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    config = load({"data_dir": "~/data/", "results_dir": "out//here"})
+    assert config["data_dir"] == "/somewhere/data"
+    assert config["results_dir"] == "out/here"

@@ -6,10 +6,16 @@ import pytest
 import soundfile as sf
 
 from hearing_asr.audio import decode_flac
-from hearing_asr.corpus import Limits, gather_dataset, ingest_shard
+from hearing_asr.corpus import (
+    Limits,
+    corpus_features,
+    gather_checked,
+    ingest_shard,
+    write_rejected,
+)
 from hearing_asr.errors import InputError
 from hearing_asr.release import write_clip_table
-from hearing_asr.shards import read_shard, shard_name
+from hearing_asr.shards import read_shard, shard_name, write_shard
 from tests.conftest import speech_like
 from tests.unit.test_release import HEADER, line
 
@@ -101,14 +107,14 @@ def test_good_clips_come_through_and_bad_ones_are_told_apart(release):
 
 def test_the_stage_fails_when_too_many_are_rejected(release):
     out = ingest(release, shards=2)
-    shards = {"train": sorted(out.glob("data-*.arrow"))}
-    tables = {"train": sorted(out.glob("rejected-*.tsv"))}
+    shards = sorted(out.glob("data-*.arrow"))
+    tables = sorted(out.glob("rejected-*.tsv"))
     with pytest.raises(InputError, match=r"10 of 13 clips rejected.*corpus.max_rejected = 0.01"):
-        gather_dataset(out.parent, shards, tables, 0.01)
-    assert not (out.parent / "dataset_dict.json").exists()
-    gather_dataset(out.parent, shards, tables, 0.8)
+        gather_checked(out, shards, rejected=tables, max_rejected=0.01)
+    assert not (out / "state.json").exists()
+    gather_checked(out, shards, rejected=tables, max_rejected=0.8)
     assert len(rejected(out / "rejected.tsv")) == 10
-    dataset = datasets.load_from_disk(out.parent)["train"]
+    dataset = datasets.load_from_disk(out)
     assert dataset.num_rows == 3
     assert dataset.features["audio"] == datasets.Audio(sampling_rate=16_000)
 
@@ -124,3 +130,24 @@ def test_a_missing_folder_of_clips_is_told(release):
 def test_the_same_input_gives_the_same_bytes(release):
     first = (ingest(release) / shard_name(0, 1)).read_bytes()
     assert (ingest(release) / shard_name(0, 1)).read_bytes() == first
+
+
+def test_a_variant_whose_clips_are_not_those_of_the_corpus_is_refused(release, tmp_path):
+    out = ingest(release)
+    original = out / shard_name(0, 1)
+    masked = tmp_path / "masked" / original.name
+    rows = list(read_shard(original))
+    write_shard(masked, corpus_features(), rows)
+    gather_checked(masked.parent, [masked], corpus=[original])
+    write_shard(masked, corpus_features(), rows[::-1])
+    with pytest.raises(InputError, match="its clips are not those of .*must stay paired"):
+        gather_checked(masked.parent, [masked], corpus=[original])
+
+
+def test_clips_that_the_model_cannot_take_get_their_own_advice(tmp_path):
+    write_rejected(tmp_path / "r.tsv", [("a.mp3", "longer than window", "4 s of 3 s")])
+    write_shard(tmp_path / "data.arrow", corpus_features(), [])
+    with pytest.raises(InputError, match=r"model.scratch.window"):
+        gather_checked(
+            tmp_path, [tmp_path / "data.arrow"], rejected=[tmp_path / "r.tsv"], max_rejected=0.1
+        )

@@ -111,6 +111,16 @@ def test_a_shard_keeps_rows_order_and_columns(tmp_path):
         np.testing.assert_allclose(stored, expected, rtol=0, atol=1e-5)
 
 
+def test_a_damaged_clip_is_named(tmp_path):
+    row = corpus_row("bad.mp3", speech_like(1.0))
+    data = bytearray(row["audio"]["bytes"])
+    data[len(data) // 2 : len(data) // 2 + 500] = bytes(500)
+    row["audio"]["bytes"] = bytes(data)
+    write_shard(tmp_path / "in.arrow", corpus_features(), [row])
+    with pytest.raises(InputError, match=r"in.arrow: clip bad.mp3: not decodable.*delete it"):
+        mask_shard(tmp_path / "in.arrow", tmp_path / "out.arrow", variant("hfloss"), "hfloss")
+
+
 def test_a_clip_of_which_nothing_is_left_is_named(tmp_path):
     row = corpus_row("quiet.mp3", np.zeros(8000, np.float32))
     write_shard(tmp_path / "in.arrow", corpus_features(), [row])

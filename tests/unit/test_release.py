@@ -68,7 +68,7 @@ def test_an_empty_file_and_a_missing_file_are_named(tmp_path):
 def test_other_encodings_are_refused(tmp_path):
     path = tmp_path / "train.tsv"
     path.write_bytes(HEADER.encode() + b"\n" + line("a.mp3", "caf\xe9").encode("latin-1") + b"\n")
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="line 2: not UTF-8"):
         list(read_table(path))
 
 

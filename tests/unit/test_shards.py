@@ -2,12 +2,21 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Features, List, Value
 
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
-from hearing_asr.shards import count_rows, gather, read_rows, read_shard, shard_name, write_shard
+from hearing_asr.shards import (
+    clip_paths,
+    count_rows,
+    gather,
+    read_rows,
+    read_shard,
+    shard_name,
+    write_shard,
+)
 
 FEATURES = Features(
     {"path": Value("string"), "values": List(Value("float16")), "number": Value("int32")}
@@ -97,11 +106,35 @@ def test_shards_with_different_columns_are_refused(tmp_path):
         gather(tmp_path, {"train": paths})
 
 
-def test_a_shard_that_was_cut_off_is_told(tmp_path):
+def batch_ends(path):
+    """Offsets in a shard behind which a record batch ends."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        ends = []
+        for _ in stream:
+            ends.append(file.tell())
+    return ends
+
+
+READERS = {
+    "read_shard": lambda path: list(read_shard(path)),
+    "read_rows": lambda path: list(read_rows(path, [0])),
+    "count_rows": count_rows,
+    "clip_paths": clip_paths,
+}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("where", ["middle", "between batches", "nothing"])
+def test_a_shard_that_was_cut_off_is_told(tmp_path, read, where):
     (path,), _ = write_split(tmp_path, [250])
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises((InputError, OSError), match="shard|read"):
-        list(read_shard(path))
+    size = {
+        "middle": path.stat().st_size // 2,
+        "between batches": batch_ends(path)[0],
+        "nothing": 0,
+    }
+    path.write_bytes(path.read_bytes()[: size[where]])
+    with pytest.raises(InputError, match=r"00000-of-00001.arrow: not a complete shard.*Delete it"):
+        READERS[read](path)
 
 
 def test_nothing_is_left_when_a_row_fails(tmp_path):

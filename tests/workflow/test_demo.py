@@ -213,4 +213,66 @@ def test_a_new_hearing_loss_builds_what_it_needs(demo):
 def test_changing_a_training_key_reruns_the_training(demo):
     planned = demo.planned(*overlay(demo, {"training": {"learning_rate": 5.0e-4}}))
     assert planned["finetune"] == 3
+    assert planned["pretrain"] == 0  # it has a learning rate of its own
     assert planned["features_shard"] == 0
+    planned = demo.planned(*overlay(demo, {"model": {"scratch": {"max_steps": 700}}}))
+    assert planned["pretrain"] == 1
+
+
+def test_how_a_training_runs_is_no_reason_to_run_it_again(demo):
+    keys = {"num_cpus": 2, "dataloader_workers": 1, "save_steps": 50, "resume": False}
+    content = {"training": keys, "corpus": {"max_rejected": 0.5}}
+    assert not demo.planned(*overlay(demo, content))
+
+
+def test_another_normalizer_transcribes_and_scores_alone(demo):
+    planned = demo.planned(*overlay(demo, {"evaluation": {"normalizer": "simple"}}))
+    assert planned == {"all": 1, "transcribe": 12, "score": 1, "plot_scores": 1}
+
+
+def test_more_test_clips_leave_the_models_alone(demo):
+    planned = demo.planned(*overlay(demo, {"corpus": {"splits": {"test": {"max_clips": 100}}}}))
+    assert planned["transcribe"] == 12
+    assert not {"finetune", "pretrain"} & set(planned)
+
+
+def test_another_format_draws_every_figure_again(demo):
+    planned = demo.planned(*overlay(demo, {"plots": {"format": "svg"}}))
+    assert planned == {
+        "all": 1,
+        "plot_training": 3,
+        "plot_training_comparison": 1,
+        "plot_audiograms": 1,
+        "plot_clip": 1,
+        "plot_scores": 1,
+    }
+
+
+def test_a_shard_that_was_deleted_is_made_again_by_its_stage(demo):
+    shard = demo / "data/demo/hfloss/audio/dev/data-00000-of-00001.arrow"
+    kept = shard.rename(shard.with_suffix(".kept"))
+    try:
+        assert demo.planned("masking")["masking_shard"] == 1
+    finally:
+        kept.rename(shard)
+
+
+def test_features_that_changed_in_an_earlier_run_are_trained_on(demo):
+    """The stages run one after the other must end where one run of everything ends."""
+    changed = overlay(demo, {"run": "steps", "corpus": {"demo": {"clips": SMALL}}})
+    demo.snakemake("data/steps/unmasked/logmel/train/state.json", "--cores", "2", *changed)
+    state = demo / "data/steps/unmasked/logmel/train/state.json"
+    before = state.read_text()
+    changed = overlay(
+        demo,
+        {
+            "run": "steps",
+            "corpus": {"demo": {"clips": SMALL}},
+            "features": {"shuffle_seed": 7},
+        },
+    )
+    demo.snakemake("data/steps/unmasked/logmel/train/state.json", "--cores", "2", *changed)
+    assert state.read_text() != before
+
+
+SMALL = {"train": 20, "dev": 4, "test": 4}

@@ -5,7 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
@@ -29,29 +28,36 @@ from hearing_asr.config import (
     ZERO_SHOT,
     is_folder,
     load_config,
+    read_layer,
+    typed,
     unknown_target,
+    update,
 )
 from hearing_asr.errors import InputError
+from hearing_asr.training_settings import OPERATIONAL
 
 
 def config_layers():
-    """What the configuration was merged from: the workflow's file, then those of the command line."""
+    """What the configuration is merged from: the workflow's file, then those of the command line."""
     given = list(workflow.overwrite_configfiles)
     own = workflow.configfiles[len(given) :]
-    files = [load_configfile(file) for file in [*own, *given]]
-    return [*files, workflow.config_settings.config or {}]
+    files = [read_layer(file) for file in [*own, *given]]
+    return [*files, typed(workflow.config_settings.config or {})]
 
 
 try:
-    config.update(
-        load_config(config, config_layers(), WORKFLOW / "schemas/config.schema.yaml")
-    )
+    layers = config_layers()
+    merged = update(config, layers[-1])
+    config.update(load_config(merged, layers, WORKFLOW / "schemas/config.schema.yaml"))
 except InputError as error:
     raise WorkflowError(str(error))
 
 VARIANTS = list(config["variants"])
 SPLITS = list(config["corpus"]["splits"])
 MODELS = [ZERO_SHOT, *VARIANTS]
+SHARD_COUNTS = {split["shards"] for split in config["corpus"]["splits"].values()}
+DATASETS = [f"{variant}/audio" for variant in VARIANTS]
+DATASETS += [f"{dataset}/logmel" for dataset in [UNMASKED, *VARIANTS]]
 DATA = f"{config['data_dir']}/{config['run']}"
 RESULTS = f"{config['results_dir']}/{config['run']}"
 FINETUNED = f"{RESULTS}/whisper_finetuned"
@@ -60,11 +66,30 @@ LOGS = f"{RESULTS}/logs"
 PLOT = config["plots"]["format"]
 LOGGED = config["training"]["report_to"] != "none"
 
+EVALUATION = config["training"]["evaluation_split"]
+CURVES = [
+    "loss_curves",
+    "learning_rate",
+    "gradient_norm",
+    "word_error_rate",
+    "training_overview",
+]
+COMPARED = [
+    "overview",
+    "train_loss",
+    "eval_loss",
+    "learning_rate",
+    "gradient_norm",
+    "word_error_rate",
+]
+
 # MODEL is what features are made for and what training starts from: configuration, tokenizer and
 # weights. BASE is the model that is fine-tuned and that zero-shot stands for: the same, unless it
 # is made from scratch and must first be trained on unmasked speech.
 SCRATCH = config["model"]["checkpoint"] == "scratch"
 LOCAL_MODEL = not SCRATCH and is_folder(config["model"]["checkpoint"])
+# The datasets of a whole run: unmasked speech is only made for a model from scratch.
+BUILT = ["corpus", *(d for d in DATASETS if SCRATCH or not d.startswith(UNMASKED))]
 ARCHITECTURE = (
     "d_model",
     "layers",
@@ -80,7 +105,8 @@ BASE = f"{RESULTS}/whisper_base" if SCRATCH else MODEL
 
 wildcard_constraints:
     split="|".join(SPLITS),
-    shard=r"\d{5}-of-\d{5}",
+    shard=r"\d{5}-of-(?:" + "|".join(f"{n:05d}" for n in sorted(SHARD_COUNTS)) + ")",
+    folder="|".join(["corpus", *DATASETS]),
     variant="|".join(VARIANTS),
     dataset="|".join([UNMASKED, *VARIANTS]),
     model="|".join(MODELS),
@@ -88,8 +114,9 @@ wildcard_constraints:
 
 def code(script, *modules):
     """A rule's script and the library modules it uses: an edit reruns just what depends on it."""
-    library = LIBRARY / "hearing_asr"
-    modules = ("errors", "files", "joblog", *modules)
+    library = (
+        LIBRARY / "hearing_asr"
+    )  # errors, files, joblog: no result depends on them
     return [str(WORKFLOW / "scripts" / f"{script}.py")] + [
         str(library / f"{module}.py") for module in modules
     ]
@@ -101,13 +128,33 @@ def shards(split):
     return [f"{shard:05d}-of-{count:05d}" for shard in range(count)]
 
 
-def shard_files(pattern):
-    """All shards of a dataset: `pattern` has {split} and {shard} to fill in."""
+def shard_files(pattern, split):
+    """All shards of a split: `pattern` has {split} and {shard} to fill in."""
     return [
         pattern.replace("{split}", split).replace("{shard}", shard)
-        for split in SPLITS
         for shard in shards(split)
     ]
+
+
+def shards_of(pattern):
+    """An input: all shards of the split that the wildcard says."""
+    return lambda wildcards: [
+        file.format(**dict(wildcards)) for file in shard_files(pattern, wildcards.split)
+    ]
+
+
+def dataset_files(folder):
+    """A dataset whole: its shards, and what makes them one."""
+    return [f"{folder}/dataset_dict.json"] + [
+        file
+        for split in SPLITS
+        for file in shard_files(f"{folder}/{{split}}/data-{{shard}}.arrow", split)
+    ]
+
+
+def max_rejected(wildcards, input):
+    """Judged when a split is gathered. Derived from `input`, so that raising it reruns nothing."""
+    return config["corpus"]["max_rejected"]
 
 
 def refuse_target(wildcards):
@@ -135,6 +182,14 @@ def shard_runtime(wildcards, attempt):
         / config["corpus"]["splits"][wildcards.split]["shards"]
     )
     return attempt * (10 + int(clips / 20 / 60))
+
+
+def audio_state(wildcards):
+    """What must have been checked before log-Mel features of a split count."""
+    states = [f"{DATA}/corpus/{wildcards.split}/state.json"]
+    if wildcards.dataset != UNMASKED:
+        states.append(f"{DATA}/{wildcards.dataset}/audio/{wildcards.split}/state.json")
+    return states
 
 
 def audio_shard(wildcards):
@@ -170,20 +225,33 @@ def curves(name, result):
     return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{variant}")
 
 
-def training_settings(dataset, input, output, overrides=None):
-    """Settings of one training as JSON, for a program that is started once per GPU.
-
-    `overrides` replace keys of config["training"], where they are keys of it.
-    """
+def training_keys(dataset):
+    """The section `training`, for unmasked speech with what model.scratch says instead."""
     training = config["training"]
-    training = training | {k: v for k, v in (overrides or {}).items() if k in training}
-    folder = os.path.dirname(input.dataset)
+    if dataset == UNMASKED:
+        scratch = config["model"]["scratch"]
+        training = training | {key: scratch[key] for key in scratch if key in training}
+    return training
+
+
+def training_identity(dataset):
+    """What makes a training another one: a change of it reruns the training.
+
+    Snakemake leaves params that are derived from inputs or outputs, as `training_settings`, out
+    of what it compares; what changes how a training runs but not its result is left out here.
+    """
+    keys = training_keys(dataset)
+    return {key: keys[key] for key in sorted(keys.keys() - OPERATIONAL)}
+
+
+def training_settings(dataset, input, output):
+    """Settings of one training as JSON, for a program that is started once per GPU."""
     settings = {
-        **training,
+        **training_keys(dataset),
         "model_folder": os.path.dirname(input.model),
         "base_model": config["model"]["checkpoint"],
-        "train_folder": f"{folder}/train",
-        "eval_folder": f"{folder}/{training['evaluation_split']}",
+        "train_folder": os.path.dirname(input.train),
+        "eval_folder": os.path.dirname(input.evaluation),
         "output_folder": os.path.dirname(output[0]),
         "variant": dataset,
         "audiogram": (
@@ -210,9 +278,9 @@ def folder_of(name):
 def stage_targets(stage):
     """The files that a stage is finished with."""
     return {
-        "corpus": [f"{DATA}/corpus/dataset_dict.json"],
-        "masking": expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
-        "features": expand(f"{DATA}/{{v}}/logmel/dataset_dict.json", v=VARIANTS),
+        "corpus": dataset_files(f"{DATA}/corpus"),
+        "masking": [f for v in VARIANTS for f in dataset_files(f"{DATA}/{v}/audio")],
+        "features": [f for v in VARIANTS for f in dataset_files(f"{DATA}/{v}/logmel")],
         "training": expand(f"{FINETUNED}_{{v}}/model.safetensors", v=VARIANTS),
         "evaluation": [
             f"{RESULTS}/metrics/scores.csv",
@@ -220,7 +288,7 @@ def stage_targets(stage):
         ],
         "plots": [
             *[curve for variant in VARIANTS for curve in curve_targets(variant)],
-            *([f"{RESULTS}/plots/training/overview.{PLOT}"] if LOGGED else []),
+            *(f"{RESULTS}/plots/training/{name}.{PLOT}" for name in COMPARED if LOGGED),
             f"{RESULTS}/plots/audiograms.{PLOT}",
             f"{RESULTS}/plots/clip.{PLOT}",
             f"{RESULTS}/plots/wer_matrix.{PLOT}",
@@ -231,14 +299,16 @@ def stage_targets(stage):
 
 def curve_targets(variant):
     """The learning curves of a variant, where its training keeps a log."""
-    return [f"{FINETUNED}_{variant}/tensorboard/training_summary.txt"] if LOGGED else []
+    folder = f"{FINETUNED}_{variant}/tensorboard"
+    figures = [f"{folder}/{name}.{PLOT}" for name in CURVES]
+    return [*figures, f"{folder}/training_summary.txt"] if LOGGED else []
 
 
 def variant_targets(variant):
     """One variant alone: its datasets, its model, its curves, and what is understood of it."""
     return [
-        f"{DATA}/{variant}/audio/dataset_dict.json",
-        f"{DATA}/{variant}/logmel/dataset_dict.json",
+        *dataset_files(f"{DATA}/{variant}/audio"),
+        *dataset_files(f"{DATA}/{variant}/logmel"),
         f"{FINETUNED}_{variant}/model.safetensors",
         *curve_targets(variant),
         f"{RESULTS}/predictions/{ZERO_SHOT}/{variant}.parquet",

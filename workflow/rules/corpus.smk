@@ -4,7 +4,8 @@
 # out  data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
 
 DEMO = config["corpus"]["source"] == "demo"
-RELEASE = f"{DATA}/release" if DEMO else config["corpus"]["release"]
+MISSING = not DEMO and not Path(config["corpus"]["release"]).exists()
+RELEASE = f"{DATA}/release" if DEMO or MISSING else config["corpus"]["release"]
 RELEASE_TABLES = [
     *SPLITS,
     "validated",
@@ -39,13 +40,14 @@ if DEMO:
             "../scripts/demo_release.py"
 
 
-if not DEMO and not Path(RELEASE).exists():
+if MISSING:
 
     localrules:
         release,
 
     # Stands for what the user has yet to bring, so that a dry run shows the DAG without it; says
-    # what is missing when it is run.
+    # what is missing when it is run. Its outputs lie in the run's own folder, for Snakemake
+    # removes the outputs of a job that fails.
     rule release:
         input:
             code=code("release", "release"),
@@ -54,10 +56,11 @@ if not DEMO and not Path(RELEASE).exists():
             clips=directory(f"{RELEASE}/clips"),
         log:
             f"{LOGS}/corpus/release.log",
+        priority: 100
         conda:
             "../../envs/audio.yaml"
         params:
-            release=RELEASE,
+            release=config["corpus"]["release"],
             splits=SPLITS,
         script:
             "../scripts/release.py"
@@ -75,7 +78,7 @@ rule clip_table:
         "../../envs/audio.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt
-        * (1_000 + clips_of(wildcards.split) // 400),
+        * (1_000 + clips_of(wildcards.split) // 300),
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
         shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
@@ -90,7 +93,7 @@ rule corpus_shard:
     input:
         code=code("corpus_shard", "audio", "corpus", "release", "shards"),
         clip_table=f"{DATA}/clips/{{split}}.parquet",
-        clips=ancient(f"{RELEASE}/clips"),
+        clips=f"{RELEASE}/clips" if DEMO else ancient(f"{RELEASE}/clips"),
     output:
         shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
         rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
@@ -112,13 +115,34 @@ rule corpus_shard:
 rule corpus_gather:
     input:
         code=code("gather", "audio", "corpus", "release", "shards"),
-        shards=shard_files(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
-        rejected=shard_files(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
+        shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
+        rejected=shards_of(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
     output:
-        dataset=f"{DATA}/corpus/dataset_dict.json",
-        rejected=expand(f"{DATA}/corpus/{{split}}/rejected.tsv", split=SPLITS),
+        state=f"{DATA}/corpus/{{split}}/state.json",
+        info=f"{DATA}/corpus/{{split}}/dataset_info.json",
+        rejected=f"{DATA}/corpus/{{split}}/rejected.tsv",
     log:
-        f"{LOGS}/corpus/gather.log",
+        f"{LOGS}/corpus/gather-{{split}}.log",
+    conda:
+        "../../envs/audio.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1_000,
+        runtime=lambda wildcards, attempt: attempt * 20,
+    params:
+        max_rejected=max_rejected,
+    script:
+        "../scripts/gather.py"
+
+
+# The last file of every dataset: corpus, {variant}/audio, {dataset}/logmel.
+rule dataset_dict:
+    input:
+        code=code("dataset_dict", "shards"),
+        splits=[f"{DATA}/{{folder}}/{split}/state.json" for split in SPLITS],
+    output:
+        f"{DATA}/{{folder}}/dataset_dict.json",
+    log:
+        f"{LOGS}/dataset_dict/{{folder}}.log",
     conda:
         "../../envs/audio.yaml"
     resources:
@@ -126,6 +150,5 @@ rule corpus_gather:
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
         splits=SPLITS,
-        max_rejected=config["corpus"]["max_rejected"],
     script:
-        "../scripts/gather.py"
+        "../scripts/dataset_dict.py"

@@ -18,7 +18,7 @@ rule transcribe:
             "transcribe",
         ),
         model=model_weights,
-        logmel=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
+        logmel=f"{DATA}/{{variant}}/logmel/test/state.json",
     output:
         f"{RESULTS}/predictions/{{model}}/{{variant}}.parquet",
     log:
@@ -27,11 +27,12 @@ rule transcribe:
         "../../envs/train.yaml"
     threads: config["evaluation"]["num_cpus"]
     resources:
+        gpu=min(config["training"]["num_gpus"], 1),
         mem_mb=lambda wildcards, attempt: attempt * (1_000 if SCRATCH else 16_000),
         runtime=lambda wildcards, attempt: attempt * (20 + clips_of("test") // 100),
     params:
         model=folder_of("model"),
-        logmel=lambda wildcards, input: f"{os.path.dirname(input.logmel)}/test",
+        logmel=folder_of("logmel"),
         normalizer=config["evaluation"]["normalizer"],
         batch_size=config["evaluation"]["batch_size"],
         language=config["model"]["language"],

@@ -18,6 +18,7 @@ rule features_shard:
             "shards",
         ),
         shard=audio_shard,
+        checked=ancient(f"{DATA}/corpus/{{split}}/state.json"),
         model=f"{MODEL}/config.json",
     output:
         shard=f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow",
@@ -45,23 +46,23 @@ rule features_shard:
 rule features_gather:
     input:
         code=code("gather", "audio", "corpus", "release", "shards"),
-        corpus=f"{DATA}/corpus/dataset_dict.json",
-        shards=shard_files(f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow"),
-        rejected=shard_files(
+        checked=ancient(audio_state),
+        shards=shards_of(f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow"),
+        rejected=shards_of(
             f"{DATA}/{{dataset}}/logmel/{{split}}/rejected-{{shard}}.tsv"
         ),
     output:
-        dataset=f"{DATA}/{{dataset}}/logmel/dataset_dict.json",
-        rejected=[f"{DATA}/{{dataset}}/logmel/{split}/rejected.tsv" for split in SPLITS],
+        state=f"{DATA}/{{dataset}}/logmel/{{split}}/state.json",
+        info=f"{DATA}/{{dataset}}/logmel/{{split}}/dataset_info.json",
+        rejected=f"{DATA}/{{dataset}}/logmel/{{split}}/rejected.tsv",
     log:
-        f"{LOGS}/features/{{dataset}}-gather.log",
+        f"{LOGS}/features/{{dataset}}-gather-{{split}}.log",
     conda:
         "../../envs/audio.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
-        splits=SPLITS,
-        max_rejected=config["corpus"]["max_rejected"],
+        max_rejected=max_rejected,
     script:
         "../scripts/gather.py"

@@ -8,6 +8,7 @@ rule masking_shard:
     input:
         code=code("masking_shard", "audio", "audiograms", "masking", "shards"),
         shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
+        checked=ancient(f"{DATA}/corpus/{{split}}/state.json"),
     output:
         f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow",
     log:
@@ -26,18 +27,18 @@ rule masking_shard:
 rule masking_gather:
     input:
         code=code("gather", "audio", "corpus", "release", "shards"),
-        corpus=f"{DATA}/corpus/dataset_dict.json",
-        shards=shard_files(f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow"),
+        corpus=f"{DATA}/corpus/{{split}}/state.json",
+        corpus_shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
+        shards=shards_of(f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow"),
     output:
-        dataset=f"{DATA}/{{variant}}/audio/dataset_dict.json",
+        state=f"{DATA}/{{variant}}/audio/{{split}}/state.json",
+        info=f"{DATA}/{{variant}}/audio/{{split}}/dataset_info.json",
     log:
-        f"{LOGS}/masking/{{variant}}-gather.log",
+        f"{LOGS}/masking/{{variant}}-gather-{{split}}.log",
     conda:
         "../../envs/audio.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1_000,
         runtime=lambda wildcards, attempt: attempt * 20,
-    params:
-        splits=SPLITS,
     script:
         "../scripts/gather.py"

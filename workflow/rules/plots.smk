@@ -4,13 +4,6 @@
 # out  results/{run}/plots, results/{run}/whisper_finetuned_{variant}/tensorboard
 
 PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
-COMPARED = [
-    "train_loss",
-    "eval_loss",
-    "learning_rate",
-    "gradient_norm",
-    "word_error_rate",
-]
 
 
 rule plot_training:
@@ -78,7 +71,7 @@ rule plot_training_comparison:
                 name.replace("_", " "),
                 "all variants",
             )
-            for name in [*COMPARED, "overview"]
+            for name in COMPARED
         },
         csv=report(
             f"{RESULTS}/plots/training/metrics.csv",
@@ -149,8 +142,8 @@ rule plot_clip:
             "plots/style",
         ),
         model=f"{MODEL}/config.json",
-        corpus=f"{DATA}/corpus/dataset_dict.json",
-        variants=expand(f"{DATA}/{{v}}/audio/dataset_dict.json", v=VARIANTS),
+        corpus=f"{DATA}/corpus/test/state.json",
+        variants=expand(f"{DATA}/{{v}}/audio/test/state.json", v=VARIANTS),
     output:
         figure=figure(
             f"{RESULTS}/plots/clip",

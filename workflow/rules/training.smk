@@ -48,7 +48,8 @@ if SCRATCH:
         input:
             code=TRAINING_CODE,
             model=f"{MODEL}/model.safetensors",
-            dataset=f"{DATA}/{UNMASKED}/logmel/dataset_dict.json",
+            train=f"{DATA}/{UNMASKED}/logmel/train/state.json",
+            evaluation=f"{DATA}/{UNMASKED}/logmel/{EVALUATION}/state.json",
         output:
             f"{BASE}/model.safetensors",
             f"{BASE}/config.json",
@@ -59,15 +60,17 @@ if SCRATCH:
             "../../envs/train.yaml"
         threads: config["model"]["scratch"]["num_cpus"]
         resources:
+            gpu=config["training"]["num_gpus"],
             mem_mb=lambda wildcards, attempt: attempt * 4_000,
             runtime=lambda wildcards, attempt: attempt * 120,
         params:
+            identity=training_identity(UNMASKED),
             settings=lambda wildcards, input, output: training_settings(
-                UNMASKED, input, output, config["model"]["scratch"]
+                UNMASKED, input, output
             ),
             launcher=launcher(),
         shell:
-            "{params.launcher} {input.code[0]} --threads {threads} --log-file {log} --settings {params.settings:q}"
+            "{params.launcher} {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"
 
 elif not LOCAL_MODEL:
 
@@ -95,7 +98,8 @@ rule finetune:
     input:
         code=TRAINING_CODE,
         model=f"{BASE}/model.safetensors",
-        dataset=f"{DATA}/{{variant}}/logmel/dataset_dict.json",
+        train=f"{DATA}/{{variant}}/logmel/train/state.json",
+        evaluation=f"{DATA}/{{variant}}/logmel/{EVALUATION}/state.json",
     output:
         f"{FINETUNED}_{{variant}}/model.safetensors",
         f"{FINETUNED}_{{variant}}/config.json",
@@ -106,12 +110,14 @@ rule finetune:
         "../../envs/train.yaml"
     threads: config["training"]["num_cpus"]
     resources:
+        gpu=config["training"]["num_gpus"],
         mem_mb=lambda wildcards, attempt: attempt * (4_000 if SCRATCH else 120_000),
         runtime=lambda wildcards, attempt: attempt * (120 if SCRATCH else 2_880),
     params:
+        identity=lambda wildcards: training_identity(wildcards.variant),
         settings=lambda wildcards, input, output: training_settings(
             wildcards.variant, input, output
         ),
         launcher=launcher(),
     shell:
-        "{params.launcher} {input.code[0]} --threads {threads} --log-file {log} --settings {params.settings:q}"
+        "{params.launcher} {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"

@@ -1,10 +1,13 @@
 """Clips: from the bytes of a file to 16 kHz mono samples, and to FLAC and back."""
 
 import io
+import re
 
 import numpy as np
 import soundfile as sf
 import soxr
+
+from hearing_asr import mp3
 
 SAMPLE_RATE = 16_000  # Hz: what Whisper hears
 
@@ -28,15 +31,21 @@ def decode(data: bytes) -> np.ndarray:
         float32 (n,), mono (mean of the channels), 16 kHz. n may be 0.
 
     Raises:
-        UndecodableError: not audio, or cut off before the length that its header states.
+        UndecodableError: not audio, or cut off before the length that its header states, or (MP3)
+            within a frame.
     """
+    tolerated = 0  # samples
+    if (found := mp3.scan(data)) is not None:
+        _refuse_truncated(found)
+        data = mp3.with_length(data, found)
+        tolerated = found.samples_per_frame
     try:
         with sf.SoundFile(io.BytesIO(data)) as file:
             stated, rate = file.frames, file.samplerate
             samples = file.read(dtype="float32", always_2d=True)
     except (sf.LibsndfileError, RuntimeError) as error:
-        raise UndecodableError(f"not decodable as audio ({str(error).strip(' :')})") from None
-    if len(samples) < stated:
+        raise UndecodableError(_reason(error)) from None
+    if len(samples) < stated - tolerated:
         raise UndecodableError(
             f"truncated: {len(samples) / rate:.2f} s of {stated / rate:.2f} s as its header states"
         )
@@ -44,6 +53,19 @@ def decode(data: bytes) -> np.ndarray:
     if rate != SAMPLE_RATE and len(mono):
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _refuse_truncated(found: mp3.Mp3) -> None:
+    """Raise UndecodableError for an MP3 that is not all there."""
+    seconds = found.samples_per_frame / found.sample_rate
+    present = f"{found.frames * seconds:.2f} s"
+    # One frame of tolerance: some encoders count the Info frame too.
+    if found.stated is not None and found.stated > found.frames + 1:
+        raise UndecodableError(
+            f"truncated: {present} of {found.stated * seconds:.2f} s as its header states"
+        )
+    if found.cut_off:
+        raise UndecodableError(f"truncated: ends within a frame, after {present}")
 
 
 def encode_flac(samples: np.ndarray) -> tuple[bytes, float]:
@@ -65,6 +87,24 @@ def encode_flac(samples: np.ndarray) -> tuple[bytes, float]:
 
 
 def decode_flac(data: bytes, scale: float) -> np.ndarray:
-    """Float32 samples (n,) of what `encode_flac` made."""
-    samples, _ = sf.read(io.BytesIO(data), dtype="float32")
+    """Float32 samples (n,) of what `encode_flac` made.
+
+    Raises:
+        UndecodableError: the bytes are damaged.
+    """
+    try:
+        samples, _ = sf.read(io.BytesIO(data), dtype="float32")
+    except (sf.LibsndfileError, RuntimeError) as error:
+        raise UndecodableError(_reason(error)) from None
     return samples * np.float32(scale)
+
+
+def damaged_clip(shard: object, path: str, error: UndecodableError) -> str:
+    """What to say of a stored clip that cannot be decoded."""
+    return f"{shard}: clip {path}: {error}. The shard is damaged: delete it and run again."
+
+
+def _reason(error: Exception) -> str:
+    """libsndfile's words without the name it gives the bytes (an address, another every time)."""
+    words = re.sub(r".*<_io.BytesIO object at [^>]*>[: ]*", "", str(error)).strip(" :.")
+    return f"not decodable as audio ({words or 'unknown format'})"

@@ -1,6 +1,9 @@
 """The configuration: checked whole before any job starts."""
 
+import copy
 import difflib
+import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,13 +11,21 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from hearing_asr.errors import InputError
 
 UNMASKED = "unmasked"  # the corpus itself, where a variant's name is expected
 ZERO_SHOT = "zero_shot"  # the base model, where a model's name is expected
 STAGES = ("corpus", "masking", "features", "training", "evaluation", "plots")
-RESERVED = ("all", UNMASKED, ZERO_SHOT, "base", "release", "model", "clips", *STAGES)
+RULES = (
+    "all clip_table corpus_gather corpus_shard dataset_dict demo_release download_model "
+    "features_gather features_shard finetune masking_gather masking_shard plot_audiograms "
+    "plot_clip plot_scores plot_training plot_training_comparison pretrain release score "
+    "scratch_model transcribe unknown_target"
+).split()
+RESERVED = (UNMASKED, ZERO_SHOT, "base", "model", "clips", *STAGES, *RULES)
+PATHS = (("data_dir",), ("results_dir",), ("corpus", "release"))
 
 LARGE_V3 = ("openai/whisper-large-v3", "openai/whisper-large-v3-turbo")  # 128 mel bins
 
@@ -37,13 +48,69 @@ def load_config(merged: Mapping, layers: Sequence[Mapping], schema: str | Path) 
     Raises:
         InputError: every mistake that was found, each with its key and the remedy.
     """
-    config = dict(merged)
+    config = copy.deepcopy(dict(merged))
     config["variants"] = _variants(merged, layers)
+    _expand_paths(config)
     _check_schema(config, yaml.safe_load(Path(schema).read_text()))
     mistakes = list(_mistakes(config))
     if mistakes:
         raise InputError("\n".join(["the configuration is wrong:", *mistakes]))
     return config
+
+
+def read_layer(file: str | Path) -> dict:
+    """A configuration file as it stands.
+
+    Raises:
+        InputError: not YAML, no mapping, or a key that stands twice (YAML would take the last).
+    """
+    try:
+        content = yaml.load(Path(file).read_text(), Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: expected `key: value` pairs")
+    return content
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} stands twice; keep one", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def typed(value: Any) -> Any:
+    """Values given with --config, which arrive as text, as YAML reads them."""
+    if isinstance(value, Mapping):
+        return {typed(key): typed(item) for key, item in value.items()}
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def update(config: Mapping, layer: Mapping) -> dict:
+    """`config` with what `layer` says, mappings merged key by key."""
+    merged = dict(config)
+    for key, value in layer.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = update(merged[key], value) if both else value
+    return merged
+
+
+def _expand_paths(config: dict) -> None:
+    """Home folders and needless slashes."""
+    for *parents, key in PATHS:
+        section: Any = config
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
+            section[key] = os.path.normpath(os.path.expanduser(section[key]))
+    model = config.get("model")
+    if isinstance(model, dict) and str(model.get("checkpoint")).startswith("~"):
+        model["checkpoint"] = os.path.expanduser(model["checkpoint"])
 
 
 def _variants(merged: Mapping, layers: Iterable[Mapping]) -> Any:
@@ -59,11 +126,28 @@ def _variants(merged: Mapping, layers: Iterable[Mapping]) -> Any:
     return {name: variant for name, variant in variants.items() if variant is not None}
 
 
+def _is_integer(checker: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(checker: Any, value: Any) -> bool:
+    return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+# JSON Schema takes 2.0 as an integer and knows no NaN.
+_Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
 def _check_schema(config: Mapping, schema: Mapping) -> None:
     instance = _text_keys(config)
-    errors = sorted(Draft202012Validator(schema).iter_errors(instance), key=lambda e: list(e.path))
+    errors = sorted(_Validator(schema).iter_errors(instance), key=lambda e: list(e.path))
     if errors:
-        lines = [_schema_message(error) for error in errors]
+        lines = dict.fromkeys(_schema_message(error) for error in errors)
         raise InputError("\n".join(["the configuration is wrong:", *lines]))
 
 
@@ -169,28 +253,41 @@ def _variant_mistakes(variants: Mapping) -> Iterable[str]:
 def _model_mistakes(config: Mapping) -> Iterable[str]:
     model, bins = config["model"], config["features"]["num_mel_bins"]
     checkpoint, scratch = model["checkpoint"], model["scratch"]
-    expected = None
+    expected, english_only = None, checkpoint.endswith(".en")
     if checkpoint == "scratch":
         if scratch["d_model"] % scratch["heads"]:
             yield (
                 f"- model.scratch.d_model: {scratch['d_model']} is not a multiple of "
                 f"model.scratch.heads = {scratch['heads']}"
             )
+        elif scratch["d_model"] % 2:
+            yield f"- model.scratch.d_model: {scratch['d_model']} must be even"
         if scratch["max_steps"] <= scratch["warmup_steps"]:
             yield "- model.scratch.warmup_steps: must be less than model.scratch.max_steps"
     elif is_folder(checkpoint):
         from hearing_asr.models import whisper_config
 
         try:
-            expected = whisper_config(checkpoint).num_mel_bins
+            spec = whisper_config(checkpoint)
+            expected, english_only = spec.num_mel_bins, not spec.is_multilingual
         except InputError as error:
             yield f"- model.checkpoint: {error}"
+    elif "/" not in checkpoint:
+        yield (
+            f"- model.checkpoint: {checkpoint!r} is neither scratch, nor a folder, nor a hub id "
+            f"with its owner, as openai/{checkpoint}"
+        )
     elif checkpoint.startswith("openai/whisper-"):
         expected = 128 if checkpoint in LARGE_V3 else 80
     if expected not in (None, bins):
         yield (
             f"- features.num_mel_bins: {bins}, but {checkpoint} wants {expected}; set it to "
             f"{expected}"
+        )
+    if english_only and (model["language"], model["task"]) != ("en", "transcribe"):
+        yield (
+            f"- model.language: {checkpoint} is an English-only model; set model.language to en "
+            "and model.task to transcribe, or choose another checkpoint"
         )
     if config["evaluation"]["normalizer"] == "english" and model["language"] != "en":
         yield (

@@ -15,11 +15,13 @@ from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.joblog import progress
 from hearing_asr.release import COLUMNS, clip_columns, shard_clips
-from hearing_asr.shards import count_rows, gather, write_shard
+from hearing_asr.shards import clip_paths, count_rows, gather_split, write_shard
 
 log = logging.getLogger("hearing_asr")
 
 SILENCE = 2.0**-15  # full scale 1: one step of 16 bit; what never exceeds it holds no speech
+LONGER_THAN_WINDOW = "longer than window"
+LABEL_TOO_LONG = "label too long"
 REJECTED_COLUMNS = ("path", "reason", "detail")
 
 
@@ -147,29 +149,37 @@ def write_rejected(path: str | Path, rows: Iterable[Sequence[str]]) -> None:
         writer.writerows(rows)
 
 
-def gather_dataset(
+def gather_checked(
     folder: str | Path,
-    shards: Mapping[str, Sequence[str | Path]],
-    rejected: Mapping[str, Sequence[str | Path]],
-    max_rejected: float,
+    shards: Sequence[str | Path],
+    *,
+    rejected: Sequence[str | Path] = (),
+    max_rejected: float = 0.0,
+    corpus: Sequence[str | Path] = (),
 ) -> None:
-    """Make a dataset of the shards in `folder/{split}/` once few enough clips were rejected.
+    """Make a dataset of one split's shards, once they hold what they should.
 
     Args:
-        folder: of the dataset.
-        shards: Arrow files of each split.
-        rejected: quarantine tables of each split's shards; joined into `{split}/rejected.tsv`.
-            Empty for a stage that rejects nothing.
-        max_rejected: largest share of a split's clips that may be rejected, 0 to 1.
+        folder: of the split.
+        shards: its Arrow files.
+        rejected: quarantine tables of its shards; joined into `rejected.tsv` in `folder`.
+        max_rejected: largest share of the split's clips that may be rejected, 0 to 1.
+        corpus: Arrow files of the corpus that `shards` must pair with, clip by clip.
 
     Raises:
-        InputError: a split lost more clips than that, or all; the message counts the reasons.
+        InputError: more clips were rejected than that (the message counts the reasons), none is
+            left, or the clips are not those of the corpus.
     """
-    for split, tables in rejected.items():
-        kept = sum(count_rows(shard) for shard in shards[split])
-        _gather_rejected(tables, Path(folder) / split / "rejected.tsv", kept, max_rejected)
-    for split, rows in gather(folder, shards).items():
-        log.info("%s: %d clips", Path(folder) / split, rows)
+    for shard, original in zip(shards, corpus, strict=bool(corpus)):
+        if clip_paths(shard) != clip_paths(original):
+            raise InputError(
+                f"{shard}: its clips are not those of {original}. Variants must stay paired: "
+                "delete it and run the workflow again."
+            )
+    if rejected:
+        kept = sum(count_rows(shard) for shard in shards)
+        _gather_rejected(rejected, Path(folder) / "rejected.tsv", kept, max_rejected)
+    log.info("%s: %d clips", folder, gather_split(folder, shards))
 
 
 def _gather_rejected(
@@ -191,5 +201,14 @@ def _gather_rejected(
             f"{output.parent}: {len(rows)} of {total} clips rejected ({counts}), more than "
             f"corpus.max_rejected = {max_rejected:g} allows. The clips are listed in "
             f"{', '.join(str(table) for table in tables[:3])}{' ...' if len(tables) > 3 else ''}. "
-            "Mend the corpus, or raise corpus.max_rejected if the loss is acceptable."
+            f"{_remedy(reasons)}, or raise corpus.max_rejected if the loss is acceptable."
         )
+
+
+def _remedy(reasons: Mapping[str, int]) -> str:
+    if set(reasons) <= {LONGER_THAN_WINDOW, LABEL_TOO_LONG}:
+        return (
+            "The model cannot take these clips whole: choose another model.checkpoint (or a "
+            "longer model.scratch.window), or lower corpus.max_duration"
+        )
+    return "Mend the corpus and run again with --forcerun corpus_shard"

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from datasets import Features, List, Value
 
-from hearing_asr.audio import SAMPLE_RATE, decode_flac
-from hearing_asr.corpus import RejectedClip, write_rejected
+from hearing_asr.audio import SAMPLE_RATE, UndecodableError, damaged_clip, decode_flac
+from hearing_asr.corpus import LABEL_TOO_LONG, LONGER_THAN_WINDOW, RejectedClip, write_rejected
 from hearing_asr.errors import InputError
 from hearing_asr.features import log_mel
 from hearing_asr.joblog import progress
@@ -96,6 +96,8 @@ def logmel_shard(
         for row in progress(rows, str(output)):
             try:
                 yield _convert(row, spec, tokenize)
+            except UndecodableError as error:
+                raise InputError(damaged_clip(source, row["path"], error)) from None
             except RejectedClip as rejection:
                 rejections.append((row["path"], rejection.reason, rejection.detail))
 
@@ -115,11 +117,11 @@ def _convert(row: Mapping, spec: FeatureSpec, tokenize: Tokenize) -> dict:
     labels = tokenize(row["sentence"])
     positions = len(labels) - 1  # the decoder is given all but the last and predicts all but one
     if positions > spec.max_labels:
-        raise RejectedClip("label too long", f"{positions} of {spec.max_labels} positions")
+        raise RejectedClip(LABEL_TOO_LONG, f"{positions} of {spec.max_labels} positions")
     samples = decode_flac(row["audio"]["bytes"], row["scale"])
     window = spec.window_frames / FRAMES_PER_SECOND
     if len(samples) > window * SAMPLE_RATE:
-        raise RejectedClip("longer than window", f"{row['duration']:.2f} s of {window:g} s")
+        raise RejectedClip(LONGER_THAN_WINDOW, f"{row['duration']:.2f} s of {window:g} s")
     valid, padding = log_mel(samples, spec.num_mel_bins, spec.window_frames)
     return {
         "path": row["path"],

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hearing_asr.audio import SAMPLE_RATE, decode_flac, encode_flac
+from hearing_asr.audio import (
+    SAMPLE_RATE,
+    UndecodableError,
+    damaged_clip,
+    decode_flac,
+    encode_flac,
+)
 from hearing_asr.audiograms import Audiogram
 from hearing_asr.errors import InputError
 from hearing_asr.joblog import progress
@@ -133,6 +139,8 @@ def mask_shard(source: str | Path, output: str | Path, variant: Mapping, name: s
         for row in progress(read_shard(source), str(output)):
             try:
                 samples = mask(decode_flac(row["audio"]["bytes"], row["scale"]))
+            except UndecodableError as error:
+                raise InputError(damaged_clip(source, row["path"], error)) from None
             except InputError as error:
                 raise InputError(f"variants.{name}, clip {row['path']}: {error}") from None
             flac, scale = encode_flac(samples)

@@ -1,5 +1,6 @@
 """The tables of a Common Voice release: read exactly, and one clip list per split made of them."""
 
+import codecs
 import hashlib
 import heapq
 import logging
@@ -31,6 +32,7 @@ COLUMNS = (
     "locale",
     "segment",
 )
+OURS = ("shard", "audio", "scale", "duration")  # columns that the workflow adds
 REQUIRED = ("client_id", "path", "sentence")
 ROW_GROUP = 10_000  # rows of a clip table that are read together
 RENAMED = {"accent": "accents"}  # since 7.0
@@ -58,12 +60,12 @@ def read_table(path: str | Path) -> Iterator[dict[str, str]]:
         )
     number = 1
     try:
-        with open(path, encoding="utf-8-sig", newline="\n") as file:
-            header = file.readline().rstrip("\r\n").split("\t")
+        with open(path, "rb") as file:
+            header = _fields(file.readline().removeprefix(codecs.BOM_UTF8))
             if header == [""]:
                 raise InputError(f"{path}: the file is empty; expected a header line")
             for number, line in enumerate(file, start=2):
-                fields = line.rstrip("\r\n").split("\t")
+                fields = _fields(line)
                 if len(fields) != len(header):
                     raise InputError(
                         f"{path}, line {number}: {len(fields)} fields where the header has "
@@ -73,9 +75,13 @@ def read_table(path: str | Path) -> Iterator[dict[str, str]]:
                 yield dict(zip(header, fields, strict=True))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}, near line {number + 1}: not UTF-8 ({error.reason}). The table is damaged; "
-            "extract the release again."
+            f"{path}, line {number}: not UTF-8 ({error.reason}). The table is damaged; extract "
+            "the release again."
         ) from None
+
+
+def _fields(line: bytes) -> list[str]:
+    return line.decode().rstrip("\r\n").split("\t")
 
 
 def read_clips(path: str | Path) -> Iterator[dict[str, str]]:
@@ -94,6 +100,11 @@ def read_clips(path: str | Path) -> Iterator[dict[str, str]]:
             raise InputError(
                 f"{path}: no column {', '.join(missing)}; found {', '.join(row)}. Expected a "
                 "table of a Common Voice release."
+            )
+        if taken := [name for name in OURS if name in row]:
+            raise InputError(
+                f"{path}: the workflow uses the column name {', '.join(taken)} itself; rename the "
+                "column in the table."
             )
         row["gender"] = GENDERS.get(row.get("gender", ""), row.get("gender", ""))
         if not Path(row["path"]).suffix:  # releases before 4.0

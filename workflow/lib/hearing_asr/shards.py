@@ -6,7 +6,9 @@ A dataset folder holds one folder per split, a split `data-00000-of-00004.arrow`
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from datasets import DatasetInfo, Features
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # of Arrow's streaming format
 ROWS_PER_BATCH = 100  # rows that a reader or writer holds in memory
 ROWS_PER_MAPPING = 10  # rows that are read at random before the file is mapped anew
 
@@ -59,16 +62,12 @@ def read_shard(path: str | Path) -> Iterator[dict[str, Any]]:
     """The rows of a shard, one after the other, in bounded memory (no memory map).
 
     Raises:
-        InputError: the file is not a complete Arrow stream.
+        InputError: the file is not a complete shard.
     """
-    try:
-        with open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
-            for batch in stream:
-                yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path}: not a complete shard ({error}). Delete it and run the workflow again."
-        ) from error
+    check_complete(path)
+    with _explained(path), open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
+        for batch in stream:
+            yield from batch.to_pylist()
 
 
 def read_rows(path: str | Path, order: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -76,9 +75,13 @@ def read_rows(path: str | Path, order: Sequence[int]) -> Iterator[dict[str, Any]
 
     The file is mapped anew every few rows, because pages once touched (and up to 2 MB around
     them) stay in a process' resident memory until they are unmapped.
+
+    Raises:
+        InputError: the file is not a complete shard.
     """
+    check_complete(path)
     for begin in range(0, len(order), ROWS_PER_MAPPING):
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        with _explained(path), _mapped(path) as stream:
             table = stream.read_all()
             for index in order[begin : begin + ROWS_PER_MAPPING]:
                 yield from table.slice(index, 1).to_pylist()
@@ -87,25 +90,75 @@ def read_rows(path: str | Path, order: Sequence[int]) -> Iterator[dict[str, Any]
 
 def shard_features(path: str | Path) -> Features:
     """The columns of a shard."""
-    with open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
+    with _explained(path), open(path, "rb") as file, pa.ipc.open_stream(file) as stream:
         return Features.from_arrow_schema(stream.schema)
+
+
+def count_rows(path: str | Path) -> int:
+    """Number of rows of a shard; only its framing is read."""
+    check_complete(path)
+    with _explained(path), _mapped(path) as stream:
+        return sum(batch.num_rows for batch in stream)
+
+
+def clip_paths(path: str | Path) -> list[str]:
+    """The column `path` of a shard."""
+    check_complete(path)
+    with _explained(path), _mapped(path) as stream:
+        return [clip for batch in stream for clip in batch.column("path").to_pylist()]
+
+
+def check_complete(path: str | Path) -> None:
+    """Refuse a shard whose end is missing, even where it was cut between two batches.
+
+    Raises:
+        InputError: the file does not end as an Arrow stream does.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(END_OF_STREAM)))
+        if file.read() != END_OF_STREAM:
+            raise InputError(_damaged(path, "its end is missing"))
+
+
+@contextmanager
+def _mapped(path: str | Path) -> Iterator[pa.RecordBatchReader]:
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        yield stream
+
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into what to do about it."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(_damaged(path, str(error))) from error
+
+
+def _damaged(path: str | Path, reason: str) -> str:
+    return f"{path}: not a complete shard ({reason}). Delete it and run the workflow again."
 
 
 def gather(folder: str | Path, splits: Mapping[str, Sequence[str | Path]]) -> dict[str, int]:
     """Make a dataset of shards that lie in `folder/{split}/` and return the rows per split.
 
     Raises:
-        InputError: a split has no rows, or shards of one split differ in their columns.
+        InputError: as `gather_split`.
     """
     folder = Path(folder)
-    rows = {split: _gather_split(folder / split, shards) for split, shards in splits.items()}
-    _write_json(folder / "dataset_dict.json", {"splits": list(splits)})
+    rows = {split: gather_split(folder / split, shards) for split, shards in splits.items()}
+    write_dataset_dict(folder, list(splits))
     return rows
 
 
-def _gather_split(folder: Path, shards: Sequence[str | Path]) -> int:
-    """Write state.json and dataset_info.json of one split."""
-    paths = [Path(shard) for shard in shards]
+def gather_split(folder: str | Path, shards: Sequence[str | Path]) -> int:
+    """Make a dataset of the shards in `folder` (state.json, dataset_info.json); return its rows.
+
+    Raises:
+        InputError: no rows, a shard that is not complete, or shards that differ in their columns.
+    """
+    folder, paths = Path(folder), [Path(shard) for shard in shards]
     features = shard_features(paths[0])
     counts = []
     for path in paths:
@@ -116,7 +169,7 @@ def _gather_split(folder: Path, shards: Sequence[str | Path]) -> int:
             )
         counts.append(count_rows(path))
     if not sum(counts):
-        raise InputError(f"{folder}: the split has no clips left; see rejected.tsv there")
+        raise InputError(f"{folder}: the split has no clips left; see the tables rejected-*.tsv")
     info = DatasetInfo(features=features)
     info.write_to_directory(str(folder))
     state = {
@@ -132,10 +185,9 @@ def _gather_split(folder: Path, shards: Sequence[str | Path]) -> int:
     return sum(counts)
 
 
-def count_rows(path: str | Path) -> int:
-    """Number of rows of a shard; only its framing is read."""
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-        return sum(batch.num_rows for batch in stream)
+def write_dataset_dict(folder: str | Path, splits: Sequence[str]) -> None:
+    """Make one dataset of the splits in `folder`, for `datasets.load_from_disk`."""
+    _write_json(Path(folder) / "dataset_dict.json", {"splits": list(splits)})
 
 
 def _fingerprint(paths: Sequence[Path], counts: Sequence[int]) -> str:

@@ -61,6 +61,8 @@ OPERATIONAL = frozenset(
         "num_cpus",
         "dataloader_workers",
         "eval_batch_size",
+        "normalizer",
+        "report_to",
         "save_steps",
         "save_total_limit",
         "resume",
