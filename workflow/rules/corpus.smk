@@ -91,7 +91,7 @@ rule clip_table:
 
 rule corpus_shard:
     input:
-        code=code("corpus_shard", "audio", "corpus", "release", "shards"),
+        code=code("corpus_shard", "audio", "mp3", "corpus", "release", "shards"),
         clip_table=f"{DATA}/clips/{{split}}.parquet",
         clips=f"{RELEASE}/clips" if DEMO else ancient(f"{RELEASE}/clips"),
     output:
@@ -114,7 +114,7 @@ rule corpus_shard:
 
 rule corpus_gather:
     input:
-        code=code("gather", "audio", "corpus", "release", "shards"),
+        code=code("gather", "audio", "mp3", "corpus", "release", "shards"),
         shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
     output:

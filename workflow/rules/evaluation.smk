@@ -11,6 +11,7 @@ rule transcribe:
         code=code(
             "transcribe",
             "audio",
+            "mp3",
             "features",
             "models",
             "normalizers",

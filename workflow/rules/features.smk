@@ -10,6 +10,7 @@ rule features_shard:
         code=code(
             "features_shard",
             "audio",
+            "mp3",
             "corpus",
             "features",
             "logmel",
@@ -45,7 +46,7 @@ rule features_shard:
 
 rule features_gather:
     input:
-        code=code("gather", "audio", "corpus", "release", "shards"),
+        code=code("gather", "audio", "mp3", "corpus", "release", "shards"),
         checked=ancient(audio_state),
         shards=shards_of(f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(

@@ -6,7 +6,7 @@
 
 rule masking_shard:
     input:
-        code=code("masking_shard", "audio", "audiograms", "masking", "shards"),
+        code=code("masking_shard", "audio", "mp3", "audiograms", "masking", "shards"),
         shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
         checked=ancient(f"{DATA}/corpus/{{split}}/state.json"),
     output:
@@ -26,7 +26,7 @@ rule masking_shard:
 
 rule masking_gather:
     input:
-        code=code("gather", "audio", "corpus", "release", "shards"),
+        code=code("gather", "audio", "mp3", "corpus", "release", "shards"),
         corpus=f"{DATA}/corpus/{{split}}/state.json",
         corpus_shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
         shards=shards_of(f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow"),

@@ -135,6 +135,7 @@ rule plot_clip:
         code=code(
             "plot_clip",
             "audio",
+            "mp3",
             "features",
             "models",
             "plots/__init__",

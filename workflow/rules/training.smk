@@ -9,6 +9,7 @@
 TRAINING_CODE = code(
     "finetune",
     "audio",
+    "mp3",
     "checkpoints",
     "features",
     "finetune",
