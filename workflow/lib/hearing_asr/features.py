@@ -23,6 +23,8 @@ EDGE = N_FFT // 2  # frame t is centred on sample t * HOP
 FLOOR = 1e-10  # smallest mel power that is told from silence
 DYNAMIC_RANGE = 8.0  # decades below the clip's maximum at which Whisper cuts off
 
+MEL_BANDS = 8  # groups of mel filters that are applied together
+
 WINDOW = torch.hann_window(N_FFT)  # periodic
 
 
@@ -53,7 +55,9 @@ def log_mel(
     spectrum = torch.stft(padded, N_FFT, HOP, window=WINDOW, center=False, return_complex=True)
     real, imaginary = spectrum.real, spectrum.imag
     power = torch.addcmul(real * real, imaginary, imaginary)
-    mel = torch.from_numpy(mel_filters(num_mel_bins)) @ power
+    mel = torch.empty(num_mel_bins, frames)
+    for bins, frequencies, filters in _mel_bands(num_mel_bins):
+        torch.mm(filters, power[frequencies], out=mel[bins])
     logarithm = mel.clamp_(min=FLOOR).log10_()
     # The padding is silent, so it can never hold the maximum of a clip that is not.
     floor = torch.clamp(logarithm.max() - DYNAMIC_RANGE, min=np.log10(FLOOR))
@@ -97,6 +101,23 @@ def mel_filters(num_mel_bins: int) -> np.ndarray:
     falling = (high - frequencies) / (high - centre)
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     return (triangles * 2.0 / (high - low)).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _mel_bands(num_mel_bins: int) -> list[tuple[slice, slice, torch.Tensor]]:
+    """The mel filters in groups of neighbours, each with the few frequencies that it spans.
+
+    Most of the filter matrix is zero; multiplied in groups, most of the zeros are left out.
+    """
+    filters = mel_filters(num_mel_bins)
+    bands = []
+    for bins in np.array_split(np.arange(num_mel_bins), MEL_BANDS):
+        group = filters[bins]
+        used = np.flatnonzero(group.any(axis=0))
+        frequencies = slice(used[0], used[-1] + 1)
+        rows = slice(bins[0], bins[-1] + 1)
+        bands.append((rows, frequencies, torch.from_numpy(group[:, frequencies].copy())))
+    return bands
 
 
 BREAK_HZ = 1000.0

@@ -114,7 +114,7 @@ def peak_normalize(samples: np.ndarray) -> np.ndarray:
     Raises:
         InputError: there is nothing but zeros.
     """
-    peak = np.abs(samples).max()
+    peak = max(samples.max(), -samples.min())
     if not peak > 0:
         raise InputError("nothing is left to normalise: every sample is zero")
     return samples / peak
