@@ -257,8 +257,8 @@ def test_a_shard_that_was_deleted_is_made_again_by_its_stage(demo):
         kept.rename(shard)
 
 
-def test_features_that_changed_in_an_earlier_run_are_trained_on(demo):
-    """The stages run one after the other must end where one run of everything ends."""
+def test_features_made_again_have_another_state(demo):
+    """Training takes the state as input, so stages run one by one end where one run ends."""
     changed = overlay(demo, {"run": "steps", "corpus": {"demo": {"clips": SMALL}}})
     demo.snakemake("data/steps/unmasked/logmel/train/state.json", "--cores", "2", *changed)
     state = demo / "data/steps/unmasked/logmel/train/state.json"
