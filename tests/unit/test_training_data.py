@@ -11,7 +11,7 @@ from transformers.models.whisper.modeling_whisper import shift_tokens_right
 
 from hearing_asr.errors import InputError
 from hearing_asr.models import ModelSpec, load_tokenizer, whisper_config
-from hearing_asr.training_data import LogMelCollator, LogMelDataset
+from hearing_asr.training_data import ClipOrder, LogMelCollator, LogMelDataset
 from tests.unit.toys import toy_clips, toy_model, toy_samples
 
 SPEC = ModelSpec(80, 100, 32, True)
@@ -152,3 +152,18 @@ def test_folders_without_clips(toy, tmp_path):
     load_from_disk(str(toy / "train")).remove_columns("logmel").save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(InputError, match="not the log-Mel dataset of one split"):
         LogMelDataset(tmp_path / "bare")
+
+
+def test_every_epoch_takes_every_clip_once_in_another_order():
+    order = list(ClipOrder(clips=7, length=24, seed=3))
+    epochs = [order[begin : begin + 7] for begin in (0, 7, 14)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert len(order) == len(ClipOrder(7, 24, 3)) == 24
+    assert order == list(ClipOrder(7, 24, 3))
+    assert order[:9] == list(ClipOrder(7, 9, 3))  # a longer training begins in the same way
+    assert order != list(ClipOrder(7, 24, 4))
+
+
+def test_more_clips_in_a_step_than_there_are():
+    assert sorted(list(ClipOrder(clips=2, length=5, seed=0))[:4]) == [0, 0, 1, 1]

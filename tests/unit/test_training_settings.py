@@ -129,21 +129,30 @@ def test_precision_that_is_not_to_be_had(name, gpus):
         resolve_precision(name, gpus, bf16_gpu=False)
 
 
-def test_devices_must_be_those_configured(tmp_path, monkeypatch):
+def test_devices_must_be_those_configured(tmp_path):
     settings = toy_settings(tmp_path, num_gpus=4)
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    check_devices(settings, settings.processes, visible_gpus=4)
+    check_devices(settings, 4, visible_gpus=4, started=4)
     with pytest.raises(InputError, match=r"num_gpus is 4, but only 2"):
-        check_devices(settings, settings.processes, visible_gpus=2)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    with pytest.raises(InputError, match="--nproc-per-node 4"):
-        check_devices(settings, settings.processes, visible_gpus=4)
+        check_devices(settings, 4, visible_gpus=2, started=4)
+    with pytest.raises(InputError, match="4 process.*but 1 were started"):
+        check_devices(settings, 4, visible_gpus=4, started=1)
+    with pytest.raises(InputError, match="2 process.*Leave --processes out"):
+        check_devices(settings, 2, visible_gpus=4, started=2)
     on_cpu = replace(settings, num_gpus=0)
-    check_devices(on_cpu, on_cpu.processes, visible_gpus=0)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_devices(on_cpu, 1, visible_gpus=0, started=1)
+    check_devices(on_cpu, 2, visible_gpus=0, started=2)
     with pytest.raises(InputError, match="2 were started"):
-        check_devices(on_cpu, on_cpu.processes, visible_gpus=0)
-    check_devices(on_cpu, 2, visible_gpus=0)
+        check_devices(on_cpu, 1, visible_gpus=0, started=2)
+
+
+@pytest.mark.parametrize(
+    ("workers", "processes", "each"), [(20, 4, 5), (20, 1, 20), (3, 2, 1), (1, 4, 1), (0, 4, 0)]
+)
+def test_data_are_read_by_as_many_processes_as_said(tmp_path, workers, processes, each):
+    settings = toy_settings(tmp_path, dataloader_workers=workers)
+    arguments = trainer_arguments(settings, "fp32", processes)
+    assert arguments["dataloader_num_workers"] == each
+    assert arguments["dataloader_persistent_workers"] == (each > 0)
 
 
 def test_what_makes_another_training(tmp_path):

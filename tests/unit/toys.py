@@ -25,6 +25,7 @@ SIZES = {
 }
 SETTINGS = {
     "base_model": "scratch",
+    "code": "toy",
     "variant": "hfloss",
     "audiogram": {"125": 10, "8000": 100},
     "language": "en",

@@ -1,11 +1,17 @@
 """Going on with a training that was interrupted, and never with one that was another.
 
-A training in progress leaves `training_state.json` beside its checkpoints: what it is made of
-(settings, data, base model). Only a training made of the same may continue from them.
+A training leaves `training_state.json` beside its checkpoints: what it is made of (settings, data,
+base model, code). Only a training made of the same may continue from them. The file stays when the
+training is complete, so that doing it again takes no more than writing the final model again.
+
+A checkpoint is written under another name and renamed when all processes have written their part:
+`checkpoint-N` is there whole, or not at all.
 """
 
+import hashlib
 import json
 import logging
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,13 +26,19 @@ log = logging.getLogger("hearing_asr")
 
 MARKER = "training_state.json"
 RUNS = "runs"  # TensorBoard's event files
+UNFINISHED = ".checkpoint.part"  # a checkpoint while it is being written
+PREFIX = "checkpoint-"
 
 
-def model_identity(folder: str | Path) -> dict[str, list[int]]:
-    """Size (bytes) and time of change (ns) of a model's files, by name."""
+def model_identity(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of a model's files, by name: a copy of a model is the same model."""
     files = [*Path(folder).glob("*.json"), *Path(folder).glob("*.safetensors")]
-    stats = {path.name: path.stat() for path in sorted(files)}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    return {path.name: _sha256(path) for path in sorted(files) if path.name != MARKER}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prepare_output(
@@ -52,6 +64,7 @@ def prepare_output(
         checkpoint = _latest_complete(folder, processes)
     elif before is not None and resume:
         log.info("not the training begun here before (%s)", ", ".join(_changes(before, identity)))
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     if checkpoint is None:
         for path in [*_checkpoints(folder), folder / RUNS]:
             if path.exists():
@@ -62,9 +75,24 @@ def prepare_output(
     return checkpoint
 
 
-def finish(folder: str | Path) -> None:
-    """Say that the training in `folder` is complete: nothing will continue it."""
-    (Path(folder) / MARKER).unlink(missing_ok=True)
+def checkpoint_step(checkpoint: Path | None) -> int:
+    """The step that a checkpoint was saved after; 0 without one."""
+    return int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
+
+
+def publish(folder: str | Path, step: int) -> Path:
+    """Give the checkpoint written to `folder`/UNFINISHED its name, once it lies on the disk."""
+    folder = Path(folder)
+    name = f"{PREFIX}{step}"
+    for path in [*(folder / UNFINISHED / name).iterdir(), folder / UNFINISHED / name]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / UNFINISHED / name).rename(folder / name)
+    return folder / name
 
 
 def _read(path: Path) -> Any:
@@ -74,7 +102,7 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _changes(before: Any, now: Mapping[str, Any]) -> Iterator[str]:
+def _changes(before: Any, now: Mapping[str, Any], within: str = "") -> Iterator[str]:
     """Name what differs, key by key."""
     if not isinstance(before, Mapping):
         yield "its marker cannot be read"
@@ -82,15 +110,16 @@ def _changes(before: Any, now: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _changes(old, new)
+            yield from _changes(old, new, f"{within}{key}: ")
         elif old != new:
-            yield f"{key}: {old} -> {new}"
+            yield f"{within}{key}: {old} -> {new}"
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Checkpoint folders, the latest first."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
-    return sorted(found, key=lambda path: int(path.name[11:]), reverse=True)
+    found = folder.glob(f"{PREFIX}*")
+    found = [path for path in found if path.name.removeprefix(PREFIX).isdigit()]
+    return sorted(found, key=checkpoint_step, reverse=True)
 
 
 def _latest_complete(folder: Path, processes: int) -> Path | None:
@@ -114,7 +143,7 @@ def _incomplete(checkpoint: Path, processes: int) -> str | None:
     archives += random_states if processes > 1 else ["rng_state.pth"]
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        if f"checkpoint-{state['global_step']}" != checkpoint.name:
+        if state["global_step"] != checkpoint_step(checkpoint):
             return "trainer_state.json is of another step"
         for weights in _weight_files(checkpoint):
             with safe_open(weights, framework="numpy"):

@@ -22,6 +22,7 @@ TOLD_ELSEWHERE = frozenset(
         "train_folder",
         "eval_folder",
         "output_folder",
+        "code",
         "variant",
         "audiogram",
     }

@@ -1,6 +1,6 @@
 """Log-Mel datasets as training reads them: memory-mapped rows, batches as Whisper wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset, load_from_disk
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
 
 from hearing_asr.errors import InputError
 from hearing_asr.features import fill_logmel
@@ -109,6 +110,32 @@ class LogMelDataset(TorchDataset):
 
     def _column(self, name: str) -> pa.ChunkedArray:
         return self._clips.with_format("arrow", columns=[name])[:][name]
+
+
+class ClipOrder(Sampler[int]):
+    """The order in which a training takes its clips, from the first step to the last.
+
+    Epochs, each shuffled anew, follow each other without a gap, and every step takes the next
+    clips, as many as the effective batch size says, even where an epoch ends in the middle of a
+    step. So every step sees the same clips, however they are divided among processes and
+    accumulated batches, wherever the training was interrupted, and no clip is left out or
+    repeated to fill up a batch.
+    """
+
+    def __init__(self, clips: int, length: int, seed: int) -> None:
+        """Order `clips` clips so that `length` are taken in all; the order depends on `seed`."""
+        self.clips = clips
+        self.length = length
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed)
+        for begin in range(0, self.length, self.clips):
+            epoch = torch.randperm(self.clips, generator=generator)
+            yield from epoch[: self.length - begin].tolist()
 
 
 class LogMelCollator:

@@ -5,7 +5,6 @@ The keys are the words people know; `trainer_arguments` turns them into those of
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -75,9 +74,10 @@ class TrainingSettings:
     """One training. Batch sizes are per GPU, lengths in tokens, steps are optimizer steps.
 
     model_folder: the model to start from, and base_model what people call it; train_folder and
-    eval_folder: log-Mel datasets; variant: name of the data's hearing condition; audiogram: its
-    thresholds in dB HL over Hz, None for unmasked speech; threads: CPU threads of all processes
-    together. num_gpus 0 trains on the CPU. save_total_limit and evaluation_clips None: all.
+    eval_folder: log-Mel datasets; code: digest of the program files that train; variant: name of
+    the data's hearing condition; audiogram: its thresholds in dB HL over Hz, None for unmasked
+    speech; threads and dataloader_workers: of all processes together. num_gpus 0 trains on the CPU.
+    save_total_limit and evaluation_clips None: all.
     """
 
     model_folder: str
@@ -85,6 +85,7 @@ class TrainingSettings:
     train_folder: str
     eval_folder: str
     output_folder: str
+    code: str
     variant: str
     audiogram: dict[str, float] | None
     language: str
@@ -181,15 +182,18 @@ class TrainingSettings:
         return max(1, self.num_gpus)
 
 
-def check_devices(settings: TrainingSettings, processes: int, visible_gpus: int) -> None:
+def check_devices(
+    settings: TrainingSettings, processes: int, visible_gpus: int, started: int
+) -> None:
     """Refuse to train on anything else than what is configured.
 
     Args:
         processes: how many processes are expected to train together.
         visible_gpus: GPUs that this process sees.
+        started: how many processes train together.
 
     Raises:
-        InputError: fewer GPUs than configured, or another number of processes (WORLD_SIZE).
+        InputError: fewer GPUs than configured, or another number of processes.
     """
     if visible_gpus < settings.num_gpus:
         raise InputError(
@@ -197,12 +201,15 @@ def check_devices(settings: TrainingSettings, processes: int, visible_gpus: int)
             "Ask for as many GPUs as configured (check CUDA_VISIBLE_DEVICES and the driver), or "
             "lower training.num_gpus and raise training.gradient_accumulation to match."
         )
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.num_gpus and processes != settings.num_gpus:
+        raise InputError(
+            f"training.num_gpus is {settings.num_gpus}, but {processes} process(es) were asked "
+            "for: each GPU takes one. Leave --processes out."
+        )
     if started != processes:
         raise InputError(
-            f"training.num_gpus is {settings.num_gpus}, which takes {processes} process(es), but "
-            f"{started} were started. Start with python for one process, else with `torchrun "
-            f"--standalone --nproc-per-node {processes}`."
+            f"{processes} process(es) train together with training.num_gpus {settings.num_gpus}, "
+            f"but {started} were started. Start finetune.py with python: it starts the others."
         )
 
 
@@ -238,6 +245,8 @@ def trainer_arguments(settings: TrainingSettings, precision: str, processes: int
     """
     on_cpu = settings.num_gpus == 0
     workers = settings.dataloader_workers
+    if workers:  # of all processes together
+        workers = max(1, workers // processes)
     return {
         "output_dir": settings.output_folder,
         "per_device_train_batch_size": settings.train_batch_size,
