@@ -14,6 +14,8 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/masking.smk"
 include: "workflow/rules/features.smk"
@@ -29,6 +31,7 @@ rule all:
         stage_targets("training"),
         stage_targets("evaluation"),
         stage_targets("plots"),
+        f"{RESULTS}/metrics/usage.csv",
 
 
 for stage in STAGES:

@@ -27,7 +27,7 @@ class Checkout:
         ).stdout.splitlines()
         for name in listed:
             source = ROOT / name
-            if source.is_file():
+            if source.is_file() or source.is_symlink():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, folder / name, follow_symlinks=False)
 

@@ -37,6 +37,7 @@ def test_the_demo_is_planned(checkout):
         "plot_audiograms": 1,
         "plot_clip": 1,
         "plot_scores": 1,
+        "plot_usage": 1,
     }
 
 

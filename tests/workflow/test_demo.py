@@ -158,12 +158,12 @@ def test_editing_the_masking_reruns_masking_and_what_follows(demo, edited):
 
 def test_editing_a_plot_reruns_the_plot(demo, edited):
     edited("workflow/lib/hearing_asr/plots/audiograms.py")
-    assert set(demo.planned()) == {"all", "plot_audiograms"}
+    assert set(demo.planned()) == {"all", "plot_audiograms", "plot_usage"}
 
 
 def test_editing_a_script_reruns_its_rule(demo, edited):
     edited("workflow/scripts/plot_scores.py")
-    assert set(demo.planned()) == {"all", "plot_scores"}
+    assert set(demo.planned()) == {"all", "plot_scores", "plot_usage"}
 
 
 def test_editing_the_scoring_reruns_no_audio(demo, edited):
@@ -227,7 +227,7 @@ def test_how_a_training_runs_is_no_reason_to_run_it_again(demo):
 
 def test_another_normalizer_transcribes_and_scores_alone(demo):
     planned = demo.planned(*overlay(demo, {"evaluation": {"normalizer": "simple"}}))
-    assert planned == {"all": 1, "transcribe": 12, "score": 1, "plot_scores": 1}
+    assert planned == {"all": 1, "transcribe": 12, "score": 1, "plot_scores": 1, "plot_usage": 1}
 
 
 def test_more_test_clips_leave_the_models_alone(demo):
@@ -245,6 +245,7 @@ def test_another_format_draws_every_figure_again(demo):
         "plot_audiograms": 1,
         "plot_clip": 1,
         "plot_scores": 1,
+        "plot_usage": 1,
     }
 
 

@@ -1,11 +1,17 @@
 # What all rules share: the checked configuration, paths, code dependencies, target lists.
 
+import gc
+import hashlib
 import json
 import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+
+# A DAG is millions of objects that stay: looking for garbage among them less often saves a tenth
+# of the time that planning takes.
+gc.set_threshold(100_000, 50, 50)
 
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
 LIBRARY = WORKFLOW / "lib"
@@ -63,6 +69,7 @@ RESULTS = f"{config['results_dir']}/{config['run']}"
 FINETUNED = f"{RESULTS}/whisper_finetuned"
 TENSORBOARD = f"{FINETUNED}_{{variant}}/tensorboard"
 LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
 PLOT = config["plots"]["format"]
 LOGGED = config["training"]["report_to"] != "none"
 
@@ -165,25 +172,6 @@ def shard_number(wildcards):
     return int(wildcards.shard.split("-")[0])
 
 
-def clips_of(split):
-    """How many clips a split is expected to have: for the size of jobs, before data are there."""
-    corpus = config["corpus"]
-    if corpus["source"] == "demo":
-        known = corpus["demo"]["clips"][split]
-    else:
-        known = {"train": 1_200_000, "dev": 17_000, "test": 17_000}[split]
-    return min(known, corpus["splits"][split]["max_clips"] or known)
-
-
-def shard_runtime(wildcards, attempt):
-    """Minutes for a shard: generously, at 20 clips per second."""
-    clips = (
-        clips_of(wildcards.split)
-        / config["corpus"]["splits"][wildcards.split]["shards"]
-    )
-    return attempt * (10 + int(clips / 20 / 60))
-
-
 def audio_state(wildcards):
     """What must have been checked before log-Mel features of a split count."""
     states = [f"{DATA}/corpus/{wildcards.split}/state.json"]
@@ -246,6 +234,7 @@ def training_identity(dataset):
 
 def training_settings(dataset, input, output):
     """Settings of one training as JSON, for a program that is started once per GPU."""
+    contents = b"".join(Path(file).read_bytes() for file in input.code)
     settings = {
         **training_keys(dataset),
         "model_folder": os.path.dirname(input.model),
@@ -253,6 +242,7 @@ def training_settings(dataset, input, output):
         "train_folder": os.path.dirname(input.train),
         "eval_folder": os.path.dirname(input.evaluation),
         "output_folder": os.path.dirname(output[0]),
+        "code": hashlib.sha256(contents).hexdigest()[:16],
         "variant": dataset,
         "audiogram": (
             config["variants"][dataset]["audiogram"] if dataset in VARIANTS else None
@@ -262,12 +252,6 @@ def training_settings(dataset, input, output):
         "normalizer": config["evaluation"]["normalizer"],
     }
     return json.dumps(settings)
-
-
-def launcher():
-    """How the training program is started: one process on the CPU or on a GPU, or one per GPU."""
-    gpus = config["training"]["num_gpus"]
-    return "python" if gpus <= 1 else f"torchrun --standalone --nproc-per-node {gpus}"
 
 
 def folder_of(name):

@@ -26,12 +26,14 @@ if DEMO:
             clips=directory(f"{RELEASE}/clips"),
         log:
             f"{LOGS}/corpus/demo_release.log",
+        benchmark:
+            f"{BENCHMARKS}/demo_release/demo_release.jsonl"
         conda:
             "../../envs/audio.yaml"
         threads: 4
         resources:
-            mem_mb=lambda wildcards, attempt: attempt * 2_000,
-            runtime=lambda wildcards, attempt: attempt * 60,
+            mem_mb=per_attempt(2_000),
+            runtime=per_attempt(60),
         params:
             clips=config["corpus"]["demo"]["clips"],
             sample_rate=config["corpus"]["demo"]["sample_rate"],
@@ -74,12 +76,13 @@ rule clip_table:
         f"{DATA}/clips/{{split}}.parquet",
     log:
         f"{LOGS}/corpus/clip_table_{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/clip_table/clip_table_{{split}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * (1_000 + clips_of(wildcards.split) // 300),
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_clip(300),
+        runtime=per_attempt(SHORT),
     params:
         shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
         max_clips=lambda wildcards: config["corpus"]["splits"][wildcards.split][
@@ -99,11 +102,13 @@ rule corpus_shard:
         rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
     log:
         f"{LOGS}/corpus/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/corpus_shard/{{split}}-{{shard}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=shard_runtime,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHARD_RUNTIME),
     params:
         number=shard_number,
         min_duration=config["corpus"]["min_duration"],
@@ -123,18 +128,25 @@ rule corpus_gather:
         rejected=f"{DATA}/corpus/{{split}}/rejected.tsv",
     log:
         f"{LOGS}/corpus/gather-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/corpus_gather/gather-{{split}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_clip(500),
+        runtime=per_attempt(SHORT),
     params:
         max_rejected=max_rejected,
     script:
         "../scripts/gather.py"
 
 
-# The last file of every dataset: corpus, {variant}/audio, {dataset}/logmel.
+localrules:
+    dataset_dict,
+
+
+# The last file of every dataset: corpus, {variant}/audio, {dataset}/logmel. A few hundred bytes,
+# not worth a job on a cluster.
 rule dataset_dict:
     input:
         code=code("dataset_dict", "shards"),
@@ -143,11 +155,13 @@ rule dataset_dict:
         f"{DATA}/{{folder}}/dataset_dict.json",
     log:
         f"{LOGS}/dataset_dict/{{folder}}.log",
+    benchmark:
+        f"{BENCHMARKS}/dataset_dict/{{folder}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         splits=SPLITS,
     script:

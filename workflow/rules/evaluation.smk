@@ -24,13 +24,15 @@ rule transcribe:
         f"{RESULTS}/predictions/{{model}}/{{variant}}.parquet",
     log:
         f"{LOGS}/evaluation/{{model}}-{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/transcribe/{{model}}-{{variant}}.jsonl"
     conda:
         "../../envs/train.yaml"
     threads: config["evaluation"]["num_cpus"]
     resources:
         gpu=min(config["training"]["num_gpus"], 1),
-        mem_mb=lambda wildcards, attempt: attempt * (1_000 if SCRATCH else 16_000),
-        runtime=lambda wildcards, attempt: attempt * (20 + clips_of("test") // 100),
+        mem_mb=per_attempt(SMALL if SCRATCH else 16_000),
+        runtime=per_attempt(SHORT + CLIP_COUNTS["test"] // 100),
     params:
         model=folder_of("model"),
         logmel=folder_of("logmel"),
@@ -66,11 +68,13 @@ rule score:
         ),
     log:
         f"{LOGS}/evaluation/score.log",
+    benchmark:
+        f"{BENCHMARKS}/score/score.jsonl"
     conda:
         "../../envs/train.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         cells=CELLS,
     script:

@@ -19,18 +19,20 @@ rule features_shard:
             "shards",
         ),
         shard=audio_shard,
-        checked=ancient(f"{DATA}/corpus/{{split}}/state.json"),
+        checked=ancient(audio_state),
         model=f"{MODEL}/config.json",
     output:
         shard=f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow",
         rejected=f"{DATA}/{{dataset}}/logmel/{{split}}/rejected-{{shard}}.tsv",
     log:
         f"{LOGS}/features/{{dataset}}-{{split}}-{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/features_shard/{{dataset}}-{{split}}-{{shard}}.jsonl"
     conda:
         "../../envs/train.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=shard_runtime,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHARD_RUNTIME),
     params:
         model=folder_of("model"),
         num_mel_bins=config["features"]["num_mel_bins"],
@@ -58,11 +60,13 @@ rule features_gather:
         rejected=f"{DATA}/{{dataset}}/logmel/{{split}}/rejected.tsv",
     log:
         f"{LOGS}/features/{{dataset}}-gather-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/features_gather/{{dataset}}-gather-{{split}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_clip(500),
+        runtime=per_attempt(SHORT),
     params:
         max_rejected=max_rejected,
     script:

@@ -13,11 +13,13 @@ rule masking_shard:
         f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow",
     log:
         f"{LOGS}/masking/{{variant}}-{{split}}-{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/masking_shard/{{variant}}-{{split}}-{{shard}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=shard_runtime,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHARD_RUNTIME),
     params:
         variant=lambda wildcards: config["variants"][wildcards.variant],
     script:
@@ -35,10 +37,12 @@ rule masking_gather:
         info=f"{DATA}/{{variant}}/audio/{{split}}/dataset_info.json",
     log:
         f"{LOGS}/masking/{{variant}}-gather-{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/masking_gather/{{variant}}-gather-{{split}}.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_clip(500),
+        runtime=per_attempt(SHORT),
     script:
         "../scripts/gather.py"

@@ -4,6 +4,24 @@
 # out  results/{run}/plots, results/{run}/whisper_finetuned_{variant}/tensorboard
 
 PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
+# Rules with jobs in the order in which the data flow.
+FLOW = [
+    "demo_release",
+    "clip_table",
+    "corpus_shard",
+    "corpus_gather",
+    "masking_shard",
+    "masking_gather",
+    "scratch_model",
+    "download_model",
+    "features_shard",
+    "features_gather",
+    "dataset_dict",
+    "pretrain",
+    "finetune",
+    "transcribe",
+    "score",
+]
 
 
 rule plot_training:
@@ -38,11 +56,13 @@ rule plot_training:
         ),
     log:
         f"{LOGS}/plots/training-{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_training/training-{{variant}}.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
         runs=f"{FINETUNED}_{{variant}}/runs",
@@ -82,11 +102,13 @@ rule plot_training_comparison:
         ),
     log:
         f"{LOGS}/plots/training_comparison.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_training_comparison/training_comparison.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
         runs={name: f"{FINETUNED}_{name}/runs" for name in VARIANTS},
@@ -116,11 +138,13 @@ rule plot_audiograms:
         ),
     log:
         f"{LOGS}/plots/audiograms.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_audiograms/audiograms.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
         audiograms={
@@ -160,11 +184,13 @@ rule plot_clip:
         ),
     log:
         f"{LOGS}/plots/clip.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_clip/clip.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
         model=folder_of("model"),
@@ -194,12 +220,45 @@ rule plot_scores:
         ),
     log:
         f"{LOGS}/plots/scores.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_scores/scores.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 2_000,
-        runtime=lambda wildcards, attempt: attempt * 20,
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
     script:
         "../scripts/plot_scores.py"
+
+
+# What every other job has left in BENCHMARKS is summed up when the last of them is done.
+rule plot_usage:
+    input:
+        code=code("plot_usage", "plots/__init__", "plots/style", "plots/usage", "usage"),
+        datasets=[f"{DATA}/{folder}/dataset_dict.json" for folder in BUILT],
+        finished=stage_targets("evaluation") + stage_targets("plots"),
+    output:
+        figure=figure(
+            f"{RESULTS}/plots/usage", "usage", "Resources", "used of requested"
+        ),
+        csv=report(
+            f"{RESULTS}/metrics/usage.csv",
+            caption="../report/usage_table.rst",
+            category="Resources",
+            labels={"result": "used of requested (table)"},
+        ),
+    log:
+        f"{LOGS}/plots/usage.log",
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=per_attempt(SMALL),
+        runtime=per_attempt(SHORT),
+    params:
+        **PLOT_STYLE,
+        benchmarks=BENCHMARKS,
+        rules=FLOW,
+    script:
+        "../scripts/plot_usage.py"

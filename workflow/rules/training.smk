@@ -5,6 +5,7 @@
 #
 # Only the final model's files are declared as output, never the folder: Snakemake deletes the
 # outputs of a failed job, and the checkpoints in the folder are what its next attempt goes on from.
+# `exec`: a shell that is told to stop would end at once, and the job with it, while training saves.
 
 TRAINING_CODE = code(
     "finetune",
@@ -13,10 +14,13 @@ TRAINING_CODE = code(
     "checkpoints",
     "features",
     "finetune",
+    "interruption",
+    "launch",
     "model_card",
     "models",
     "normalizers",
     "scoring",
+    "trainer",
     "training_data",
     "training_settings",
 )
@@ -32,11 +36,13 @@ if SCRATCH:
             weights=f"{MODEL}/model.safetensors",
         log:
             f"{LOGS}/training/scratch_model.log",
+        benchmark:
+            f"{BENCHMARKS}/scratch_model/scratch_model.jsonl"
         conda:
             "../../envs/train.yaml"
         resources:
-            mem_mb=lambda wildcards, attempt: attempt * 2_000,
-            runtime=lambda wildcards, attempt: attempt * 20,
+            mem_mb=per_attempt(SMALL),
+            runtime=per_attempt(SHORT),
         params:
             **{key: config["model"]["scratch"][key] for key in ARCHITECTURE},
             num_mel_bins=config["features"]["num_mel_bins"],
@@ -57,21 +63,22 @@ if SCRATCH:
             f"{BASE}/README.md",
         log:
             f"{LOGS}/training/base.log",
+        benchmark:
+            f"{BENCHMARKS}/pretrain/base.jsonl"
         conda:
             "../../envs/train.yaml"
         threads: config["model"]["scratch"]["num_cpus"]
         resources:
             gpu=config["training"]["num_gpus"],
-            mem_mb=lambda wildcards, attempt: attempt * 4_000,
-            runtime=lambda wildcards, attempt: attempt * 120,
+            mem_mb=training_memory,
+            runtime=TRAINING_RUNTIME,
         params:
             identity=training_identity(UNMASKED),
             settings=lambda wildcards, input, output: training_settings(
                 UNMASKED, input, output
             ),
-            launcher=launcher(),
         shell:
-            "{params.launcher} {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"
+            "exec python {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"
 
 elif not LOCAL_MODEL:
 
@@ -86,6 +93,8 @@ elif not LOCAL_MODEL:
             weights=f"{MODEL}/model.safetensors",
         log:
             f"{LOGS}/training/download_model.log",
+        benchmark:
+            f"{BENCHMARKS}/download_model/download_model.jsonl"
         conda:
             "../../envs/train.yaml"
         params:
@@ -107,18 +116,19 @@ rule finetune:
         f"{FINETUNED}_{{variant}}/README.md",
     log:
         f"{LOGS}/training/{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/finetune/{{variant}}.jsonl"
     conda:
         "../../envs/train.yaml"
     threads: config["training"]["num_cpus"]
     resources:
         gpu=config["training"]["num_gpus"],
-        mem_mb=lambda wildcards, attempt: attempt * (4_000 if SCRATCH else 120_000),
-        runtime=lambda wildcards, attempt: attempt * (120 if SCRATCH else 2_880),
+        mem_mb=training_memory,
+        runtime=TRAINING_RUNTIME,
     params:
         identity=lambda wildcards: training_identity(wildcards.variant),
         settings=lambda wildcards, input, output: training_settings(
             wildcards.variant, input, output
         ),
-        launcher=launcher(),
     shell:
-        "{params.launcher} {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"
+        "exec python {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"
