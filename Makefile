@@ -1,5 +1,6 @@
 # make demo   the whole workflow on the embedded corpus, in minutes
-# make test   every test; make unit runs the quick ones alone
+# make test   every test; make unit runs the quick ones alone. Those on a real Slurm need root and
+#             Debian packages: without, they are left out and say which (CONTRIBUTING.md)
 # make bench  speed and memory, as ratios against what a script would do
 # make lint   style of Python and Snakemake files
 # Each makes .venv on first use. PYTHON=python3.12 chooses the interpreter.

@@ -28,15 +28,28 @@ class Size:
         clips: of speech that are synthesised for each mean length.
         rounds: how often each side of a comparison is measured; the best round counts.
         shards: clips in the smaller and the larger shard of the memory measurement.
+        jobs: that are run to measure what the workflow adds to a job.
+        starts: how often what needs programs to be started is measured; the best counts.
+        scales: how many times the full study's shards are planned.
+        steps: of each training.
     """
 
     clips: int = 48
     rounds: int = 5
     shards: tuple[int, int] = (500, 5000)
+    jobs: int = 8
+    starts: int = 2
+    scales: tuple[int, ...] = (1, 10)
+    steps: int = 40
 
     @classmethod
     def quick(cls) -> "Size":
-        return cls(clips=4, rounds=1, shards=(8, 16))
+        return cls(clips=4, rounds=1, shards=(8, 16), jobs=2, starts=1, scales=(1,), steps=8)
+
+    @classmethod
+    def everything(cls) -> "Size":
+        """With what takes most of an hour."""
+        return cls(scales=(1, 10, 100))
 
 
 @dataclass(frozen=True)

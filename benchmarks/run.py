@@ -1,7 +1,7 @@
 """Measure speed and memory against what a script would do, and print a table.
 
 Every ratio compares two things that were measured in this run; README.md says what they are.
-`--quick` takes few clips, to see that everything runs: its figures mean little.
+`--quick` measures little, to see that everything runs: its figures mean little as well.
 """
 
 import argparse
@@ -24,16 +24,24 @@ sys.path[:1] = [str(ROOT), str(ROOT / "workflow" / "lib")]
 def main() -> None:
     """Run all measurements one after the other; each prints its part of the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few clips, to see that it runs")
-    quick = parser.parse_args().quick
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_true", help="little, to see that it runs")
+    amount.add_argument(
+        "--all", action="store_true", help="also plan 100 times the study: most of an hour, 6 GB"
+    )
+    parser.add_argument("--only", choices=PARTS, help="this part of the table")
+    options = parser.parse_args()
     quiet_and_on_one_thread()
 
     from benchmarks.common import Size, render
 
+    size = Size.quick() if options.quick else Size.everything() if options.all else Size()
+    parts = [options.only] if options.only else list(PARTS)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hearing-asr-bench-") as folder:
-        for section in sections(Path(folder), Size.quick() if quick else Size()):
-            print(render(section), flush=True)
+        for part in parts:
+            for section in PARTS[part](Path(folder) / part, size):
+                print(render(section), flush=True)
     print(f"\n{time.monotonic() - begin:.0f} s in all. benchmarks/README.md says how to read this.")
 
 
@@ -47,8 +55,8 @@ def quiet_and_on_one_thread() -> None:
     os.environ["TQDM_DISABLE"] = "1"
 
 
-def sections(folder: Path, size: "Size") -> Iterator["Section"]:
-    """The parts of the table, each as soon as it is measured."""
+def data(folder: Path, size: "Size") -> Iterator["Section"]:
+    """From raw speech to training examples: each section as soon as it is measured."""
     from benchmarks import features, masking, memory, pipeline, reading, speech, storage
     from benchmarks.common import say
 
@@ -70,6 +78,30 @@ def sections(folder: Path, size: "Size") -> Iterator["Section"]:
     yield pipeline.measure(long, model, size.rounds)
     say("memory of the workers")
     yield from memory.measure(long, model, folder / "memory", size.shards)
+
+
+def jobs(folder: Path, size: "Size") -> Iterator["Section"]:
+    """What the workflow adds to a job."""
+    from benchmarks import jobs
+
+    yield jobs.measure(folder, size.jobs, size.starts)
+
+
+def planning(folder: Path, size: "Size") -> Iterator["Section"]:
+    """Dry runs."""
+    from benchmarks import planning
+
+    yield from planning.measure(folder, size.scales, size.starts)
+
+
+def training(folder: Path, size: "Size") -> Iterator["Section"]:
+    """Steps of the demo's model."""
+    from benchmarks import training
+
+    yield from training.measure(folder, size.steps)
+
+
+PARTS = {part.__name__: part for part in (data, jobs, planning, training)}
 
 
 if __name__ == "__main__":

@@ -11,16 +11,18 @@ without systemd and control groups: nothing holds a job to the memory and CPUs t
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server"]
-PROGRAMS = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd"]
+PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server", "procps"]
+PROGRAMS = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "sacct", "munged", "mariadbd", "pgrep"]
 CONFIG = Path("/etc/slurm")
 MARK = "# Written by tests/slurm/cluster.py: a cluster for tests.\n"
 STATE = Path("/var/tmp/hearing-asr-slurm")  # of the daemons; removed when they stop
@@ -136,10 +138,11 @@ def stop() -> None:
     if not (STATE.exists() or (CONFIG / "slurm.conf").exists()):
         return
     if _ok("scontrol", "ping"):
-        _ok("scancel", "--full", "--user", pwd.getpwuid(os.geteuid()).pw_name)
-        _ok("scancel", "--signal=KILL", "--user", pwd.getpwuid(os.geteuid()).pw_name)
-    for name in ("slurmstepd", "slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
-        _kill(name)
+        _ok("scancel", "--me")
+        with suppress(RuntimeError):
+            _wait("jobs to end", lambda: not _output("squeue", "--me", "--noheader"))
+    for name in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munge/munged"):
+        _end(STATE / f"{name}.pid")
     for name in ("slurm.conf", "slurmdbd.conf", "gres.conf"):
         path = CONFIG / name
         if path.exists() and path.read_text().startswith(MARK):
@@ -175,7 +178,12 @@ def _device(number: int) -> Path:
 
 
 def _start_munge() -> None:
-    """Munge as its own user, with a key of its own and the socket where Slurm looks for it."""
+    """Munge as its own user, with a key of its own and the socket where Slurm looks for it.
+
+    Unless this machine has one that works already.
+    """
+    if _ok("munge", "-n"):
+        return
     owner = pwd.getpwnam("munge")
     key, socket_folder = STATE / "munge/key", Path("/run/munge")
     key.write_bytes(os.urandom(128))
@@ -242,14 +250,18 @@ def _daemon(name: str, *options: str, user: str | None = None) -> None:
     )
 
 
-def _kill(name: str) -> None:
-    """End all processes of a daemon, those of its children that carry its name included."""
-    for signal, seconds in (("TERM", 10), ("KILL", 5)):
-        if subprocess.run(["pkill", f"-{signal}", "-x", name]).returncode != 0:
-            return
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and _ok("pgrep", "-x", name):
-            time.sleep(0.2)
+def _end(pid_file: Path) -> None:
+    """End the daemon that wrote a file with its process id; no other of its name."""
+    try:
+        pid = int(pid_file.read_text())
+        for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+            os.kill(pid, number)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                os.kill(pid, 0)
+                time.sleep(0.2)
+    except (OSError, ValueError):  # it has ended, or never began
+        return
 
 
 def _wait(name: str, ready: Callable[[], bool]) -> None:

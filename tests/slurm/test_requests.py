@@ -8,7 +8,6 @@ import pytest
 from tests.slurm.conftest import jobs_of, requests_of_the_full_study, rule_of
 
 GPU_RULES = {"finetune", "pretrain", "transcribe"}
-SHARDED = {"corpus_shard", "masking_shard", "features_shard"}
 
 
 @pytest.fixture(scope="module")
@@ -27,19 +26,17 @@ def test_every_job_was_run_once_and_well(study, jobs):
         clip_table=3,
         corpus_shard=4,
         corpus_gather=3,
-        masking_shard=8,
-        masking_gather=6,
-        features_shard=12,
-        features_gather=9,
-        finetune=2,
-        transcribe=6,
-        plot_training=2,
+        masking_shard=4,
+        masking_gather=3,
+        features_shard=8,
+        features_gather=6,
+        transcribe=2,
     )
     counted = Counter(rule_of(job) for job in jobs)
     assert {rule: counted[rule] for rule in expected} == dict(expected)
     assert set(counted.values()) - set(expected.values()) == {1}
     with open(study / "results/demo/metrics/scores.csv") as file:
-        assert len(list(csv.DictReader(file))) == 6
+        assert len(list(csv.DictReader(file))) == 2
     assert sum(study.planned(*study.arguments()).values()) == 0
 
 
@@ -66,7 +63,7 @@ def test_slurm_grants_what_the_full_study_asks_for(jobs, asked):
         assert int(days or 0) * 1440 + int(hours) * 60 + int(minutes) == wanted["runtime"], job
         gpus = dict(part.split("=") for part in job["reqtres"].split(",")).get("gres/gpu", "0")
         assert int(gpus) == wanted["gpu"], job
-    assert {"finetune", "transcribe", "score"} | SHARDED <= seen
+    assert {"finetune", "transcribe", "score", "masking_shard"} <= seen
     assert asked["finetune"]["gpu"] == 4
     assert asked["finetune"]["threads"] == 24
 
@@ -85,16 +82,11 @@ def test_jobs_see_what_they_were_given(cluster, jobs, asked):
 
 
 def test_shards_are_submitted_as_arrays(jobs):
-    """Those of a split and variant together: here `train`, whose shards are two."""
-    single = Counter(rule_of(job) for job in jobs if "_" not in job["jobid"])
-    calls = {rule: set() for rule in SHARDED}
-    for job in jobs:
-        if rule_of(job) in SHARDED:
-            calls[rule_of(job)].add(job["jobid"].split("_")[0])
-    assert not SHARDED & set(single) or sum(single[rule] for rule in SHARDED) < 8
-    assert len(calls["corpus_shard"]) <= 3
-    assert len(calls["masking_shard"]) <= 3
-    assert len(calls["features_shard"]) <= 9
+    """At least the two of `train`: those of the other splits may be ready earlier or later."""
+    for rule, most in (("corpus_shard", 3), ("masking_shard", 3), ("features_shard", 6)):
+        numbers = [job["jobid"].split("_")[0] for job in jobs if rule_of(job) == rule]
+        assert max(Counter(numbers).values()) >= 2
+        assert len(set(numbers)) <= most
 
 
 def test_reports_of_what_the_jobs_took(study, jobs):
@@ -106,4 +98,4 @@ def test_reports_of_what_the_jobs_took(study, jobs):
     assert {"rule_score"} <= {row["RuleName"] for row in rows}
     with open(study / "results/demo/metrics/usage.csv") as file:
         usage = {row["rule"]: row for row in csv.DictReader(file)}
-    assert int(usage["masking_shard"]["jobs"]) == 8
+    assert int(usage["masking_shard"]["jobs"]) == 4
