@@ -116,6 +116,12 @@ class WhisperTrainer(Seq2SeqTrainer):
         self._waited += time.monotonic() - begin
         return batches
 
+    def _get_num_items_in_batch(self, *args: Any, **kwargs: Any) -> Any:
+        begin = time.monotonic()
+        count = super()._get_num_items_in_batch(*args, **kwargs)
+        self._waited -= time.monotonic() - begin  # for the other processes, not for data
+        return count
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         begin = time.monotonic()
         devices = [torch.cuda.current_device()] if self.args.device.type == "cuda" else []
