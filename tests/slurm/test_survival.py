@@ -40,10 +40,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_training_survives_a_failed_node_and_its_time_limit(study):
     """It goes on from a checkpoint each time, and ends."""
     slow = study / "workflow/lib/hearing_asr/training_data.py"
-    slow.write_text(  # so that it takes longer than it may, on any machine
+    # Longer than it may take on any machine; Slurm looks at time limits every half minute.
+    slow.write_text(
         slow.read_text().replace(
             "        shape = (len(rows),",
-            "        __import__('time').sleep(0.25)\n        shape = (len(rows),",
+            "        __import__('time').sleep(0.4)\n        shape = (len(rows),",
         )
     )
     with study.profile() as profile:
@@ -51,7 +52,7 @@ def test_a_training_survives_a_failed_node_and_its_time_limit(study):
         # All in one minute: Slurm's own SIGTERM, at the limit, must do.
         profile["set-resources"]["finetune"].pop("slurm_extra", None)
     known = len(jobs_of(study.folder))
-    steps = {"max_steps": 240, "save_steps": 10, "eval_steps": 120, "logging_steps": 40}
+    steps = {"max_steps": 210, "save_steps": 10, "eval_steps": 105, "logging_steps": 30}
     (study / "long.yaml").write_text(f"training: {steps}\n")
     arguments = ["--configfile", "config/config.yaml", "tiny.yaml", "long.yaml"]
     run = study.start(f"{MODEL}/model.safetensors", *arguments)
@@ -65,11 +66,12 @@ def test_a_training_survives_a_failed_node_and_its_time_limit(study):
     scontrol("update", f"jobid={job}", "starttime=now")
     assert finished(run, 400) == 0
     jobs = [job for job in jobs_of(study.folder)[known:] if rule_of(job) == "finetune"]
-    assert [job["state"].split()[0] for job in jobs] == ["NODE_FAIL", "TIMEOUT", "COMPLETED"]
+    node_fail, *timeouts, completed = [job["state"].split()[0] for job in jobs]
+    assert (node_fail, set(timeouts), completed) == ("NODE_FAIL", {"TIMEOUT"}, "COMPLETED")
     log = (study / MODEL / "training.log").read_text()
     resumed = [int(step) for step in re.findall(r"going on from checkpoint-(\d+)", log)]
-    assert len(resumed) == 2
-    assert 10 <= resumed[0] < resumed[1] < 240
+    assert len(resumed) == len(jobs) - 1
+    assert 10 <= resumed[0] < resumed[1] < 210
 
 
 def test_shards_that_die_are_redone_alone(study):
