@@ -56,15 +56,15 @@ def test_a_training_survives_a_failed_node_and_its_time_limit(study):
     (study / "long.yaml").write_text(f"training: {steps}\n")
     arguments = ["--configfile", "config/config.yaml", "tiny.yaml", "long.yaml"]
     run = study.start(f"{MODEL}/model.safetensors", *arguments)
-    (job,) = wait_for(lambda: queue(study.folder, "finetune"), 120, "the training runs")
-    wait_for(lambda: (study / MODEL / "checkpoint-10").exists(), 90, "a checkpoint")
+    (job,) = wait_for(lambda: queue(study.folder, "finetune"), 240, "the training runs")
+    wait_for(lambda: (study / MODEL / "checkpoint-10").exists(), 180, "a checkpoint")
     node = subprocess.getoutput("sinfo --noheader --format=%n").split()[0]
     scontrol("update", f"nodename={node}", "state=down", "reason=test")
-    wait_for(lambda: job in queue(study.folder, "finetune", "PENDING"), 60, "requeued")
-    wait_for(lambda: not subprocess.getoutput("pgrep slurmstepd"), 60, "the job has left the node")
+    wait_for(lambda: job in queue(study.folder, "finetune", "PENDING"), 120, "requeued")
+    wait_for(lambda: not subprocess.getoutput("pgrep slurmstepd"), 120, "the job has left the node")
     scontrol("update", f"nodename={node}", "state=resume")
     scontrol("update", f"jobid={job}", "starttime=now")
-    assert finished(run, 400) == 0
+    assert finished(run, 600) == 0
     jobs = [job for job in jobs_of(study.folder)[known:] if rule_of(job) == "finetune"]
     node_fail, *timeouts, completed = [job["state"].split()[0] for job in jobs]
     assert (node_fail, set(timeouts), completed) == ("NODE_FAIL", {"TIMEOUT"}, "COMPLETED")
@@ -79,12 +79,12 @@ def test_shards_that_die_are_redone_alone(study):
     before, known = contents(study / MASKED), len(jobs_of(study.folder))
     run = study.start("masking", "--forcerun", "masking_shard")
     first, second = wait_for(
-        lambda: (ids := queue(study.folder, "masking_shard"))[1:] and ids[:2], 90, "two shards run"
+        lambda: (ids := queue(study.folder, "masking_shard"))[1:] and ids[:2], 180, "two shards run"
     )
     subprocess.run(["scancel", first], check=True)
-    processes = wait_for(lambda: processes_of(second), 30, "processes of a job")
+    processes = wait_for(lambda: processes_of(second), 60, "processes of a job")
     os.kill(max(processes), signal.SIGKILL)
-    assert finished(run, 240) == 0
+    assert finished(run, 480) == 0
     jobs = [job for job in jobs_of(study.folder)[known:] if rule_of(job) == "masking_shard"]
     states = sorted(job["state"].split()[0] for job in jobs)
     assert states == ["CANCELLED"] + 4 * ["COMPLETED"] + ["FAILED"]
@@ -112,7 +112,7 @@ def processes_of(job: str) -> list[int]:
 
 def test_the_submitting_process_dies(study):
     run = study.start("masking", "--forcerun", "masking_shard")
-    wait_for(lambda: queue(study.folder, "masking_shard"), 90, "shards run")
+    wait_for(lambda: queue(study.folder, "masking_shard"), 180, "shards run")
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     locked = study.slurm("masking", check=False)
@@ -123,7 +123,7 @@ def test_the_submitting_process_dies(study):
     assert refused.returncode != 0
     assert "that an earlier Snakemake submitted" in refused.stdout + refused.stderr
     assert re.search(rf"scancel [\d ]*\b{left[0].split('_')[0]}\b", refused.stdout + refused.stderr)
-    wait_for(lambda: not subprocess.getoutput("squeue --noheader"), 120, "the queue is empty")
+    wait_for(lambda: not subprocess.getoutput("squeue --noheader"), 240, "the queue is empty")
     study.slurm("masking")
     assert not study.planned(*study.arguments("masking"))
 

@@ -301,7 +301,7 @@ def test_fewer_gpus_than_configured(augmented, tmp_path):
     )
     assert run.returncode == 1
     assert "training.num_gpus is 99, but only" in (tmp_path / "log").read_text()
-    assert run.stderr.count("\n") == 2
+    assert run.stderr.count("\n") == 3  # two that say when and where, and this: no traceback
 
 
 def test_what_another_process_finds_wrong_is_in_the_log(shelf, tmp_path, start):
