@@ -17,6 +17,7 @@ DIGITS = Path(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in parallel, those of a file stay together, and so do all on one Slurm."""
     for item in items:
