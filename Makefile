@@ -33,7 +33,7 @@ demo: .venv/installed
 	@cat results/demo/metrics/wer_matrix.csv
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 unit: .venv/installed-test
 	$(BIN)/python -m pytest tests/unit

@@ -17,15 +17,6 @@ DIGITS = Path(
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are looked at
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in parallel, those of a file stay together, and so do all on one Slurm."""
-    for item in items:
-        file = item.path.relative_to(ROOT)
-        group = "slurm" if file.is_relative_to("tests/slurm") else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def digits() -> Path:
     """Folder of an extracted release with real speech."""

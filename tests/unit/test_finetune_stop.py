@@ -1,6 +1,7 @@
 """Told to stop at known moments of a training, in this process, and what the next start does."""
 
 import json
+import math
 import shutil
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from hearing_asr import finetune as module
 from hearing_asr.checkpoints import UNFINISHED
+from hearing_asr.errors import InputError
 from hearing_asr.finetune import finetune
 from hearing_asr.interruption import STOP_SIGNALS
 from hearing_asr.models import STAGING
@@ -195,3 +197,19 @@ def test_clips_of_a_step_do_not_depend_on_how_they_are_divided(toy, tmp_path):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-4)
     assert not torch.allclose(torch.tensor(found[0][0]), torch.tensor(found[0][4]))
+
+
+def test_a_loss_that_is_not_finite_is_not_saved_at_a_stop(toy, monkeypatch):
+    """Between two entries of the log: the loss since the last one has not been looked at yet."""
+    true_loss = WhisperTrainer.compute_loss
+
+    def diverging(self, *args, **kwargs):
+        loss = true_loss(self, *args, **kwargs)
+        return loss * math.nan if self.state.global_step >= 1 and self.model.training else loss
+
+    monkeypatch.setattr(WhisperTrainer, "compute_loss", diverging)
+    stop_in(monkeypatch, "training_step", 3)
+    settings = toy_settings(toy, max_steps=8, logging_steps=8, save_steps=8, eval_steps=8)
+    with pytest.raises(InputError, match="loss is nan at step 3"):
+        finetune(settings)
+    assert not list((toy / "output").glob("checkpoint-*"))

@@ -36,7 +36,11 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to save: just end
     with job_log(options.log_file, int(os.environ["RANK"]) if is_worker() else None):
-        from hearing_asr.training_settings import TrainingSettings, check_devices
+        from hearing_asr.training_settings import (
+            TrainingSettings,
+            check_devices,
+            usable_gpus,
+        )
 
         settings = TrainingSettings.from_json(options.settings, threads=options.threads)
         keep_log(Path(settings.output_folder) / "training.log")
@@ -44,9 +48,7 @@ def main() -> None:
         if is_worker():
             follow_launcher()
         elif processes > 1:
-            import torch
-
-            check_devices(settings, processes, torch.cuda.device_count(), processes)
+            check_devices(settings, processes, usable_gpus(), processes)
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, options.threads // processes)))
             sys.exit(launch(sys.argv, processes))
         from hearing_asr.finetune import finetune  # slow: not before the settings are known good

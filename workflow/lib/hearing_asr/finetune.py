@@ -54,6 +54,7 @@ from hearing_asr.training_settings import (
     check_devices,
     resolve_precision,
     trainer_arguments,
+    usable_gpus,
 )
 
 log = logging.getLogger("hearing_asr")
@@ -81,7 +82,7 @@ def finetune(settings: TrainingSettings, processes: int | None = None) -> None:
     """
     processes = processes or settings.processes
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    check_devices(settings, processes, torch.cuda.device_count(), started)
+    check_devices(settings, processes, usable_gpus(), started)
     torch.set_num_threads(max(1, settings.threads // processes))
     transformers_logging.disable_progress_bar()
     spec = whisper_config(settings.model_folder)
@@ -141,6 +142,8 @@ def _load_last(trainer: WhisperTrainer, checkpoint: Path) -> None:
     log.info("%s is the last: only the final model is left to write", checkpoint.name)
     trainer.model = WhisperForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    trainer.state.is_world_process_zero = trainer.is_world_process_zero()
+    trainer.state.is_local_process_zero = trainer.is_local_process_zero()
     trainer.make_up_evaluation()
 
 

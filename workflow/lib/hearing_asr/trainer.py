@@ -73,8 +73,9 @@ class WhisperTrainer(Seq2SeqTrainer):
         self.writing = deepcopy(self.model.generation_config)  # evaluations write defaults into it
         self.signals = signals
         self.stopped = 0
-        self.add_callback(TrainingLog(self.batch_size, len(self.train_dataset)))
+        # In this order: what is saved because of a signal is logged, and so checked, before.
         self.add_callback(_OrderlyEnd(self))
+        self.add_callback(TrainingLog(self.batch_size, len(self.train_dataset)))
         atexit.unregister(end_readers)  # once, and before what Python does with them at its exit
         atexit.register(end_readers)
         self._run_folder: Path | None = None
@@ -232,8 +233,9 @@ class TrainingLog(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         state.epoch = state.global_step * self.batch_size / self.clips
-        # A checkpoint is worth going on from only if the loss before it was finite.
-        control.should_log = control.should_log or control.should_save
+        # A checkpoint is worth going on from only if the loss before it was finite; a signal that
+        # comes during an evaluation makes one as well.
+        control.should_log |= control.should_save or control.should_evaluate
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict, **kwargs: Any) -> None:
         if "loss" not in logs:

@@ -182,6 +182,13 @@ class TrainingSettings:
         return max(1, self.num_gpus)
 
 
+def usable_gpus() -> int:
+    """GPUs that this process can compute on: not those listed by a driver too old for PyTorch."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def check_devices(
     settings: TrainingSettings, processes: int, visible_gpus: int, started: int
 ) -> None:
