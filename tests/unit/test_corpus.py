@@ -11,9 +11,9 @@ from hearing_asr.corpus import (
     corpus_features,
     gather_checked,
     ingest_shard,
-    write_rejected,
 )
 from hearing_asr.errors import InputError
+from hearing_asr.quarantine import write_quarantine
 from hearing_asr.release import write_clip_table
 from hearing_asr.shards import read_shard, shard_name, write_shard
 from tests.conftest import speech_like
@@ -145,7 +145,7 @@ def test_a_variant_whose_clips_are_not_those_of_the_corpus_is_refused(release, t
 
 
 def test_clips_that_the_model_cannot_take_get_their_own_advice(tmp_path):
-    write_rejected(tmp_path / "r.tsv", [("a.mp3", "longer than window", "4 s of 3 s")])
+    write_quarantine(tmp_path / "r.tsv", [("a.mp3", "longer than window", "4 s of 3 s")])
     write_shard(tmp_path / "data.arrow", corpus_features(), [])
     with pytest.raises(InputError, match=r"model.scratch.window"):
         gather_checked(

@@ -94,7 +94,7 @@ rule clip_table:
 
 rule corpus_shard:
     input:
-        code=code("corpus_shard", "audio", "mp3", "corpus", "release", "shards"),
+        code=code("corpus_shard", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
         clip_table=f"{DATA}/clips/{{split}}.parquet",
         clips=f"{RELEASE}/clips" if DEMO else ancient(f"{RELEASE}/clips"),
     output:
@@ -119,7 +119,7 @@ rule corpus_shard:
 
 rule corpus_gather:
     input:
-        code=code("gather", "audio", "mp3", "corpus", "release", "shards"),
+        code=code("gather", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
         shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
     output:

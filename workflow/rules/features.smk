@@ -15,6 +15,7 @@ rule features_shard:
             "features",
             "logmel",
             "models",
+            "quarantine",
             "release",
             "shards",
         ),
@@ -48,7 +49,7 @@ rule features_shard:
 
 rule features_gather:
     input:
-        code=code("gather", "audio", "mp3", "corpus", "release", "shards"),
+        code=code("gather", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
         checked=ancient(audio_state),
         shards=shards_of(f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(

@@ -1,6 +1,5 @@
 """The corpus: every clip decoded once, checked, and stored as 16 kHz FLAC in shards."""
 
-import csv
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +11,8 @@ from datasets import Audio, Features, Value
 
 from hearing_asr.audio import SAMPLE_RATE, UndecodableError, decode, encode_flac
 from hearing_asr.errors import InputError
-from hearing_asr.files import atomic_path
 from hearing_asr.joblog import progress
+from hearing_asr.quarantine import read_quarantine, write_quarantine
 from hearing_asr.release import COLUMNS, clip_columns, shard_clips
 from hearing_asr.shards import clip_paths, count_rows, gather_split, write_shard
 
@@ -22,7 +21,6 @@ log = logging.getLogger("hearing_asr")
 SILENCE = 2.0**-15  # full scale 1: one step of 16 bit; what never exceeds it holds no speech
 LONGER_THAN_WINDOW = "longer than window"
 LABEL_TOO_LONG = "label too long"
-REJECTED_COLUMNS = ("path", "reason", "detail")
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def ingest_shard(
             }
 
     write_shard(output, corpus_features(clip_columns(clip_table)), accepted())
-    write_rejected(rejected, rejections)
+    write_quarantine(rejected, rejections)
 
 
 def load_clip(clips: Path, row: Mapping[str, str], limits: Limits) -> np.ndarray:
@@ -141,14 +139,6 @@ def corpus_features(columns: Iterable[str] = COLUMNS) -> Features:
     )
 
 
-def write_rejected(path: str | Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write a quarantine table."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-        writer.writerow(REJECTED_COLUMNS)
-        writer.writerows(rows)
-
-
 def gather_checked(
     folder: str | Path,
     shards: Sequence[str | Path],
@@ -185,13 +175,8 @@ def gather_checked(
 def _gather_rejected(
     tables: Sequence[str | Path], output: Path, kept: int, max_rejected: float
 ) -> None:
-    rows = []
-    for table in tables:
-        with open(table, newline="") as file:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-            next(reader)
-            rows.extend(reader)
-    write_rejected(output, rows)
+    rows = [row for table in tables for row in read_quarantine(table)]
+    write_quarantine(output, rows)
     reasons = Counter(row[1] for row in rows)
     counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
     total = kept + len(rows)

@@ -9,11 +9,12 @@ import torch
 from datasets import Features, List, Value
 
 from hearing_asr.audio import SAMPLE_RATE, UndecodableError, damaged_clip, decode_flac
-from hearing_asr.corpus import LABEL_TOO_LONG, LONGER_THAN_WINDOW, RejectedClip, write_rejected
+from hearing_asr.corpus import LABEL_TOO_LONG, LONGER_THAN_WINDOW, RejectedClip
 from hearing_asr.errors import InputError
 from hearing_asr.features import log_mel
 from hearing_asr.joblog import progress
 from hearing_asr.models import FRAMES_PER_SECOND, whisper_config
+from hearing_asr.quarantine import write_quarantine
 from hearing_asr.shards import count_rows, read_rows, read_shard, write_shard
 
 Tokenize = Callable[[str], list[int]]
@@ -102,7 +103,7 @@ def logmel_shard(
                 rejections.append((row["path"], rejection.reason, rejection.detail))
 
     write_shard(output, logmel_features(spec.dtype), converted())
-    write_rejected(rejected, rejections)
+    write_quarantine(rejected, rejections)
 
 
 def _ordered(source: str | Path, shuffle_seed: int | None) -> Iterator[dict]:
