@@ -111,8 +111,21 @@ def processes_of(job: str) -> list[int]:
 
 
 def test_the_submitting_process_dies(study):
+    """Its jobs wait for the node meanwhile, however quick they are."""
+    node = subprocess.getoutput("sinfo --noheader --format=%n").split()[0]
+    scontrol("update", f"nodename={node}", "state=drain", "reason=test")
+    try:
+        refused_beside_old_jobs(study)
+    finally:
+        scontrol("update", f"nodename={node}", "state=resume")
+    wait_for(lambda: not subprocess.getoutput("squeue --noheader"), 240, "the queue is empty")
+    study.slurm("masking")
+    assert not study.planned(*study.arguments("masking"))
+
+
+def refused_beside_old_jobs(study):
     run = study.start("masking", "--forcerun", "masking_shard")
-    wait_for(lambda: queue(study.folder, "masking_shard"), 180, "shards run")
+    wait_for(lambda: queue(study.folder, "masking_shard"), 180, "shards are submitted")
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     locked = study.slurm("masking", check=False)
@@ -123,9 +136,6 @@ def test_the_submitting_process_dies(study):
     assert refused.returncode != 0
     assert "that an earlier Snakemake submitted" in refused.stdout + refused.stderr
     assert re.search(rf"scancel [\d ]*\b{left[0].split('_')[0]}\b", refused.stdout + refused.stderr)
-    wait_for(lambda: not subprocess.getoutput("squeue --noheader"), 240, "the queue is empty")
-    study.slurm("masking")
-    assert not study.planned(*study.arguments("masking"))
 
 
 def scontrol(*arguments: str) -> None:
