@@ -125,13 +125,13 @@ def test_the_submitting_process_dies(study):
 
 def refused_beside_old_jobs(study):
     run = study.start("masking", "--forcerun", "masking_shard")
-    wait_for(lambda: queue(study.folder, "masking_shard"), 180, "shards are submitted")
+    wait_for(lambda: queue(study.folder, "masking_shard", "PENDING"), 180, "shards are submitted")
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     locked = study.slurm("masking", check=False)
     assert "--unlock" in locked.stdout + locked.stderr
     study.slurm("--unlock")
-    left = queue(study.folder, "masking_shard")
+    left = queue(study.folder, "masking_shard", "PENDING")
     refused = study.slurm("masking", check=False)
     assert refused.returncode != 0
     assert "that an earlier Snakemake submitted" in refused.stdout + refused.stderr
