@@ -53,10 +53,7 @@ def peak(name: str, folder: Path, model: Path) -> float:
 
 def clip_table(folder: Path, model: Path) -> None:
     """Choose clips and shards."""
-    from hearing_asr.release import write_clip_table
-
-    table = folder / "release" / speech.TABLE
-    write_clip_table(table, folder / "clips.parquet", shards=1, max_clips=None)
+    speech.choose(folder / "release" / speech.TABLE, folder / "clips.parquet", 1)
 
 
 def corpus(folder: Path, model: Path) -> None:

@@ -69,7 +69,6 @@ def build(release: Path, model: Path, folder: Path) -> None:
     from hearing_asr.logmel import feature_spec, logmel_shard
     from hearing_asr.masking import mask_shard
     from hearing_asr.models import load_tokenizer
-    from hearing_asr.release import write_clip_table
 
     def shard_of(dataset: str) -> tuple[Path, Path]:
         split = folder / dataset / SPLIT
@@ -81,7 +80,7 @@ def build(release: Path, model: Path, folder: Path) -> None:
         gather_checked(shard.parent, [shard], rejected=tables)
 
     table = folder / "clips.parquet"
-    write_clip_table(release / speech.TABLE, table, shards=1, max_clips=None)
+    speech.choose(release / speech.TABLE, table, 1)
     corpus, rejected = shard_of("corpus")
     ingest_shard(table, release / "clips", 0, Limits(0.3, 30.0), corpus, rejected)
     gather("corpus", rejects=True)

@@ -12,7 +12,8 @@ import soundfile
 from hearing_asr.audio import SAMPLE_RATE, decode_flac
 from hearing_asr.corpus import Limits, ingest_shard
 from hearing_asr.demo_corpus import MP3, plan_clips, render
-from hearing_asr.release import COLUMNS, read_clips, write_clip_table
+from hearing_asr.release import COLUMNS, read_clips
+from hearing_asr.selection import Selection, write_clip_table
 from hearing_asr.shards import read_shard
 
 LONG = 5.2  # s: mean length of Common Voice English
@@ -45,12 +46,26 @@ def link_clips(release: Path, folder: Path, count: int) -> Path:
     """Make a release of `count` clips out of those of `release`, as hard links to its files."""
     (folder / "clips").mkdir(parents=True)
     rows = []
-    again_and_again = itertools.cycle(read_clips(release / TABLE))
+    again_and_again = itertools.cycle(read_clips(release / TABLE).rows.to_pylist())
     for number, row in enumerate(itertools.islice(again_and_again, count)):
         os.link(release / "clips" / row["path"], folder / "clips" / _name(number))
         rows.append({**row, "path": _name(number)})
     _write_table(folder, rows)
     return folder
+
+
+def choose(table: Path, output: Path, shards: int) -> Path:
+    """Write the clip table of all clips of a table; return its path."""
+    write_clip_table(
+        table,
+        output,
+        output.with_suffix(".tsv"),
+        output.with_suffix(".json"),
+        split="train",
+        selection=Selection(shards, None, None, False, None, None),
+        max_damaged=0.0,
+    )
+    return output
 
 
 def clip_files(release: Path) -> list[bytes]:
@@ -78,7 +93,7 @@ def resample(release: Path, folder: Path) -> Recordings:
     files, shard = folder / "files", folder / "corpus.arrow"
     files.mkdir(parents=True)
     table = folder / "clips.parquet"
-    write_clip_table(release / TABLE, table, shards=1, max_clips=None)
+    choose(release / TABLE, table, 1)
     ingest_shard(table, release / "clips", 0, Limits(0.3, 30.0), shard, folder / "rejected.tsv")
     durations = []
     for row in read_shard(shard):
@@ -90,7 +105,7 @@ def resample(release: Path, folder: Path) -> Recordings:
 
 def sentences(release: Path) -> list[str]:
     """What is said in the clips."""
-    return [row["sentence"] for row in read_clips(release / TABLE)]
+    return read_clips(release / TABLE).rows["sentence"].to_pylist()
 
 
 def _speak(durations: Sequence[float]) -> Iterator[tuple[np.ndarray, str]]:

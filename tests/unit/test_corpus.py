@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -14,12 +15,13 @@ from hearing_asr.corpus import (
 )
 from hearing_asr.errors import InputError
 from hearing_asr.quarantine import write_quarantine
-from hearing_asr.release import write_clip_table
+from hearing_asr.release import COLUMNS
 from hearing_asr.shards import read_shard, shard_name, write_shard
 from tests.conftest import speech_like
-from tests.unit.test_release import HEADER, line
+from tests.unit.releases import EVERYTHING, HEADER, choose, line
 
 LIMITS = Limits(0.3, 30.0)
+CHOICE = replace(EVERYTHING, filters={"drop_empty_sentences": True})
 GOOD = speech_like(1.0, rate=32_000)
 
 
@@ -58,7 +60,7 @@ def release(tmp_path):
 
 def ingest(release, shards=1, limits=LIMITS):
     out = release / "corpus" / "train"
-    write_clip_table(release / "train.tsv", release / "c.parquet", shards=shards, max_clips=None)
+    choose(release / "train.tsv", release / "c.parquet", replace(CHOICE, shards=shards))
     for shard in range(shards):
         ingest_shard(
             release / "c.parquet",
@@ -91,7 +93,6 @@ def test_good_clips_come_through_and_bad_ones_are_told_apart(release):
         "silent.mp3": "silent",
         "text.mp3": "undecodable",
         "truncated.mp3": "truncated",
-        "wordless.mp3": "empty sentence",
     }
     good, stereo = rows["good.mp3"], rows["stereo.mp3"]
     assert good["sentence"] == "good.mp3"
@@ -109,18 +110,18 @@ def test_the_stage_fails_when_too_many_are_rejected(release):
     out = ingest(release, shards=2)
     shards = sorted(out.glob("data-*.arrow"))
     tables = sorted(out.glob("rejected-*.tsv"))
-    with pytest.raises(InputError, match=r"10 of 13 clips rejected.*corpus.max_rejected = 0.01"):
+    with pytest.raises(InputError, match=r"9 of 12 clips rejected.*corpus.max_rejected = 0.01"):
         gather_checked(out, shards, rejected=tables, max_rejected=0.01)
     assert not (out / "state.json").exists()
     gather_checked(out, shards, rejected=tables, max_rejected=0.8)
-    assert len(rejected(out / "rejected.tsv")) == 10
+    assert len(rejected(out / "rejected.tsv")) == 9
     dataset = datasets.load_from_disk(out)
     assert dataset.num_rows == 3
     assert dataset.features["audio"] == datasets.Audio(sampling_rate=16_000)
 
 
 def test_a_missing_folder_of_clips_is_told(release):
-    write_clip_table(release / "train.tsv", release / "c.parquet", shards=1, max_clips=None)
+    choose(release / "train.tsv", release / "c.parquet", CHOICE)
     with pytest.raises(InputError, match=r"nowhere: no such folder"):
         ingest_shard(
             release / "c.parquet", release / "nowhere", 0, LIMITS, release / "a", release / "b"
@@ -137,16 +138,16 @@ def test_a_variant_whose_clips_are_not_those_of_the_corpus_is_refused(release, t
     original = out / shard_name(0, 1)
     masked = tmp_path / "masked" / original.name
     rows = list(read_shard(original))
-    write_shard(masked, corpus_features(), rows)
+    write_shard(masked, corpus_features(COLUMNS), rows)
     gather_checked(masked.parent, [masked], corpus=[original])
-    write_shard(masked, corpus_features(), rows[::-1])
+    write_shard(masked, corpus_features(COLUMNS), rows[::-1])
     with pytest.raises(InputError, match="its clips are not those of .*must stay paired"):
         gather_checked(masked.parent, [masked], corpus=[original])
 
 
 def test_clips_that_the_model_cannot_take_get_their_own_advice(tmp_path):
     write_quarantine(tmp_path / "r.tsv", [("a.mp3", "longer than window", "4 s of 3 s")])
-    write_shard(tmp_path / "data.arrow", corpus_features(), [])
+    write_shard(tmp_path / "data.arrow", corpus_features(COLUMNS), [])
     with pytest.raises(InputError, match=r"model.scratch.window"):
         gather_checked(
             tmp_path, [tmp_path / "data.arrow"], rejected=[tmp_path / "r.tsv"], max_rejected=0.1

@@ -7,6 +7,7 @@ from hearing_asr.audiograms import Audiogram
 from hearing_asr.corpus import corpus_features
 from hearing_asr.errors import InputError
 from hearing_asr.masking import mask_shard, variant_mask
+from hearing_asr.release import COLUMNS
 from hearing_asr.shards import read_shard, write_shard
 from tests.conftest import speech_like
 
@@ -86,7 +87,7 @@ def test_interpolated_gain_follows_the_audiogram():
 
 def corpus_row(path, samples):
     flac, scale = encode_flac(samples)
-    row = dict.fromkeys(corpus_features(), "text")
+    row = dict.fromkeys(corpus_features(COLUMNS), "text")
     return row | {
         "audio": {"bytes": flac, "path": path},
         "scale": scale,
@@ -98,10 +99,10 @@ def corpus_row(path, samples):
 def test_a_shard_keeps_rows_order_and_columns(tmp_path):
     clips = [speech_like(0.5 + 0.1 * k, seed=k) for k in range(5)]
     rows = [corpus_row(f"clip{k}.mp3", clip) for k, clip in enumerate(clips)]
-    write_shard(tmp_path / "in.arrow", corpus_features(), rows)
+    write_shard(tmp_path / "in.arrow", corpus_features(COLUMNS), rows)
     mask_shard(tmp_path / "in.arrow", tmp_path / "out.arrow", variant("hfloss"), "hfloss")
     masked = list(read_shard(tmp_path / "out.arrow"))
-    assert [list(row) for row in masked] == [list(corpus_features())] * len(rows)
+    assert [list(row) for row in masked] == [list(corpus_features(COLUMNS))] * len(rows)
     for before, after, clip in zip(rows, masked, clips, strict=True):
         same = set(before) - {"audio", "scale", "duration"}
         assert {name: after[name] for name in same} == {name: before[name] for name in same}
@@ -116,14 +117,14 @@ def test_a_damaged_clip_is_named(tmp_path):
     data = bytearray(row["audio"]["bytes"])
     data[len(data) // 2 : len(data) // 2 + 500] = bytes(500)
     row["audio"]["bytes"] = bytes(data)
-    write_shard(tmp_path / "in.arrow", corpus_features(), [row])
+    write_shard(tmp_path / "in.arrow", corpus_features(COLUMNS), [row])
     with pytest.raises(InputError, match=r"in.arrow: clip bad.mp3: not decodable.*delete it"):
         mask_shard(tmp_path / "in.arrow", tmp_path / "out.arrow", variant("hfloss"), "hfloss")
 
 
 def test_a_clip_of_which_nothing_is_left_is_named(tmp_path):
     row = corpus_row("quiet.mp3", np.zeros(8000, np.float32))
-    write_shard(tmp_path / "in.arrow", corpus_features(), [row])
+    write_shard(tmp_path / "in.arrow", corpus_features(COLUMNS), [row])
     with pytest.raises(InputError, match=r"variants.hfloss, clip quiet.mp3: nothing is left"):
         mask_shard(tmp_path / "in.arrow", tmp_path / "out.arrow", variant("hfloss"), "hfloss")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.arrow"]

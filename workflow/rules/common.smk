@@ -29,16 +29,13 @@ os.environ.update(
 )
 
 from hearing_asr.config import (
-    STAGES,
-    UNMASKED,
-    ZERO_SHOT,
-    is_folder,
     load_config,
     read_layer,
     typed,
     unknown_target,
     update,
 )
+from hearing_asr.config_checks import STAGES, UNMASKED, ZERO_SHOT, is_folder
 from hearing_asr.errors import InputError
 from hearing_asr.training_settings import OPERATIONAL
 

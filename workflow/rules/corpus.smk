@@ -1,79 +1,53 @@
-# Corpus: a release of Common Voice, synthesised or given, decoded once into shards of 16 kHz FLAC.
+# Corpus: the clips of each split chosen, decoded once, and stored in shards of 16 kHz FLAC.
 #
-# in   the release's tables ({split}.tsv) and clips/
-# out  data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
-
-DEMO = config["corpus"]["source"] == "demo"
-MISSING = not DEMO and not Path(config["corpus"]["release"]).exists()
-RELEASE = f"{DATA}/release" if DEMO or MISSING else config["corpus"]["release"]
-RELEASE_TABLES = [
-    *SPLITS,
-    "validated",
-    "invalidated",
-    "other",
-    "reported",
-    "clip_durations",
-]
+# in   the release's tables, its clips as files or as a stream
+# out  data/{run}/clips: which clips, and how many were left out for what reason
+#      data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
 
 
-if DEMO:
-
-    rule demo_release:
-        input:
-            code=code("demo_release", "demo_corpus", "espeak", "matrix_sentences"),
-        output:
-            tables=expand(f"{RELEASE}/{{table}}.tsv", table=RELEASE_TABLES),
-            clips=directory(f"{RELEASE}/clips"),
-        log:
-            f"{LOGS}/corpus/demo_release.log",
-        benchmark:
-            f"{BENCHMARKS}/demo_release/demo_release.jsonl"
-        conda:
-            "../../envs/audio.yaml"
-        threads: 4
-        resources:
-            mem_mb=per_attempt(2_000),
-            runtime=per_attempt(60),
-        params:
-            clips=config["corpus"]["demo"]["clips"],
-            sample_rate=config["corpus"]["demo"]["sample_rate"],
-            seed=config["corpus"]["demo"]["seed"],
-        script:
-            "../scripts/demo_release.py"
+def released_table(wildcards):
+    """The table that a split is taken from."""
+    corpus = config["corpus"]
+    train = wildcards.split == "train"
+    return f"{RELEASE}/{corpus['train_from'] if train else wildcards.split}.{TABLE}"
 
 
-if MISSING:
+def held_out(wildcards):
+    """Tables whose speakers and sentences a split must not have."""
+    chosen = (
+        config["corpus"]["train_from"] == "validated" and wildcards.split == "train"
+    )
+    return [f"{RELEASE}/{split}.{TABLE}" for split in ("dev", "test")] if chosen else []
 
-    localrules:
-        release,
 
-    # Stands for what the user has yet to bring, so that a dry run shows the DAG without it; says
-    # what is missing when it is run. Its outputs lie in the run's own folder, for Snakemake
-    # removes the outputs of a job that fails.
-    rule release:
-        input:
-            code=code("release", "release"),
-        output:
-            tables=expand(f"{RELEASE}/{{split}}.tsv", split=SPLITS),
-            clips=directory(f"{RELEASE}/clips"),
-        log:
-            f"{LOGS}/corpus/release.log",
-        priority: 100
-        conda:
-            "../../envs/audio.yaml"
-        params:
-            release=config["corpus"]["release"],
-            splits=SPLITS,
-        script:
-            "../scripts/release.py"
+def selection(wildcards):
+    """Which clips of a split are wanted."""
+    corpus = config["corpus"]
+    filters = dict(corpus["filters"])
+    filtered = wildcards.split in filters.pop("splits")
+    return {
+        **corpus["splits"][wildcards.split],
+        "stratify_by_speaker": corpus["stratify_by_speaker"],
+        "filters": filters if filtered else None,
+        "clip_list": corpus["clip_list"],
+    }
 
 
 rule clip_table:
     input:
-        code=code("clip_table", "release"),
-        table=f"{RELEASE}/{{split}}.tsv",
+        code=code(
+            "clip_table", "clip_table", "quarantine", "release", "selection", "subsets"
+        ),
+        table=released_table,
+        held_out=held_out,
+        durations=durations(),
+        clip_list=(
+            [config["corpus"]["clip_list"]] if config["corpus"]["clip_list"] else []
+        ),
     output:
-        f"{DATA}/clips/{{split}}.parquet",
+        table=f"{DATA}/clips/{{split}}.parquet",
+        excluded=f"{DATA}/clips/{{split}}.excluded.tsv",
+        counts=f"{DATA}/clips/{{split}}.json",
     log:
         f"{LOGS}/corpus/clip_table_{{split}}.log",
     benchmark:
@@ -84,42 +58,156 @@ rule clip_table:
         mem_mb=per_clip(300),
         runtime=per_attempt(SHORT),
     params:
-        shards=lambda wildcards: config["corpus"]["splits"][wildcards.split]["shards"],
-        max_clips=lambda wildcards: config["corpus"]["splits"][wildcards.split][
-            "max_clips"
-        ],
+        split="{split}",
+        selection=selection,
+        max_damaged=max_rejected,
     script:
         "../scripts/clip_table.py"
 
 
-rule corpus_shard:
+rule check_splits:
     input:
-        code=code("corpus_shard", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
-        clip_table=f"{DATA}/clips/{{split}}.parquet",
-        clips=f"{RELEASE}/clips" if DEMO else ancient(f"{RELEASE}/clips"),
+        code=code("check_splits", "overlap"),
+        tables=expand(f"{DATA}/clips/{{split}}.parquet", split=SPLITS),
     output:
-        shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
-        rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
+        f"{DATA}/clips/overlap.json",
     log:
-        f"{LOGS}/corpus/{{split}}-{{shard}}.log",
+        f"{LOGS}/corpus/check_splits.log",
     benchmark:
-        f"{BENCHMARKS}/corpus_shard/{{split}}-{{shard}}.jsonl"
+        f"{BENCHMARKS}/check_splits/check_splits.jsonl"
     conda:
         "../../envs/audio.yaml"
     resources:
         mem_mb=per_attempt(SMALL),
-        runtime=per_attempt(SHARD_RUNTIME),
+        runtime=per_attempt(SHORT),
     params:
-        number=shard_number,
-        min_duration=config["corpus"]["min_duration"],
-        max_duration=config["corpus"]["max_duration"],
+        splits=SPLITS,
+        allowed=config["corpus"]["allow_overlap"],
     script:
-        "../scripts/corpus_shard.py"
+        "../scripts/check_splits.py"
+
+
+if STREAMED:
+    STREAM = "archive_shards" if ARCHIVE else "hub_shards"
+    STREAM_CODE = (
+        code(
+            "archive_shards",
+            "archive",
+            "audio",
+            "clip_table",
+            "corpus",
+            "ingest",
+            "ingest_workers",
+            "mp3",
+            "parts",
+            "quarantine",
+            "shards",
+        )
+        if ARCHIVE
+        else code(
+            "hub_shards",
+            "audio",
+            "clip_table",
+            "corpus",
+            "hub",
+            "hub_access",
+            "hub_columns",
+            "hub_files",
+            "ingest",
+            "ingest_workers",
+            "mp3",
+            "parts",
+            "quarantine",
+            "shards",
+        )
+    )
+
+    # All shards in one job: the clips of all of them come mixed. What it has not completed lies in
+    # a folder that is no output, so that it goes on from there when it was interrupted.
+    rule corpus_stream:
+        input:
+            code=STREAM_CODE,
+            clip_tables=expand(f"{DATA}/clips/{{split}}.parquet", split=SPLITS),
+            checked=ancient(f"{DATA}/clips/overlap.json"),
+            release=f"{RELEASE}/release.json",
+        output:
+            shards=[
+                file
+                for split in SPLITS
+                for file in shard_files(
+                    f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow", split
+                )
+            ],
+            rejected=[
+                file
+                for split in SPLITS
+                for file in shard_files(
+                    f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv", split
+                )
+            ],
+        log:
+            f"{LOGS}/corpus/corpus_stream.log",
+        benchmark:
+            f"{BENCHMARKS}/corpus_stream/corpus_stream.jsonl"
+        conda:
+            "../../envs/audio.yaml"
+        threads: config["corpus"]["num_cpus"]
+        resources:
+            mem_mb=stream_memory,
+            runtime=per_attempt(STREAM_RUNTIME),
+        params:
+            archive=ARCHIVE_FILE,
+            source=HUB_DATASET,
+            shards={
+                split: config["corpus"]["splits"][split]["shards"] for split in SPLITS
+            },
+            folder=f"{DATA}/corpus/.stream",
+            min_duration=config["corpus"]["min_duration"],
+            max_duration=config["corpus"]["max_duration"],
+        script:
+            f"../scripts/{STREAM}.py"
+
+else:
+
+    rule corpus_shard:
+        input:
+            code=code(
+                "corpus_shard",
+                "audio",
+                "clip_table",
+                "corpus",
+                "mp3",
+                "quarantine",
+                "shards",
+            ),
+            clip_table=f"{DATA}/clips/{{split}}.parquet",
+            checked=ancient(f"{DATA}/clips/overlap.json"),
+            clips=f"{RELEASE}/clips" if DEMO else ancient(f"{RELEASE}/clips"),
+        output:
+            shard=f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow",
+            rejected=f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv",
+        log:
+            f"{LOGS}/corpus/{{split}}-{{shard}}.log",
+        benchmark:
+            f"{BENCHMARKS}/corpus_shard/{{split}}-{{shard}}.jsonl"
+        conda:
+            "../../envs/audio.yaml"
+        resources:
+            mem_mb=per_attempt(SMALL),
+            runtime=per_attempt(SHARD_RUNTIME),
+        params:
+            number=shard_number,
+            min_duration=config["corpus"]["min_duration"],
+            max_duration=config["corpus"]["max_duration"],
+        script:
+            "../scripts/corpus_shard.py"
 
 
 rule corpus_gather:
     input:
-        code=code("gather", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
+        code=code(
+            "gather", "audio", "clip_table", "corpus", "mp3", "quarantine", "shards"
+        ),
         shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(f"{DATA}/corpus/{{split}}/rejected-{{shard}}.tsv"),
     output:

@@ -11,12 +11,12 @@ rule features_shard:
             "features_shard",
             "audio",
             "mp3",
+            "clip_table",
             "corpus",
             "features",
             "logmel",
             "models",
             "quarantine",
-            "release",
             "shards",
         ),
         shard=audio_shard,
@@ -49,7 +49,9 @@ rule features_shard:
 
 rule features_gather:
     input:
-        code=code("gather", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
+        code=code(
+            "gather", "audio", "clip_table", "corpus", "mp3", "quarantine", "shards"
+        ),
         checked=ancient(audio_state),
         shards=shards_of(f"{DATA}/{{dataset}}/logmel/{{split}}/data-{{shard}}.arrow"),
         rejected=shards_of(

@@ -28,7 +28,9 @@ rule masking_shard:
 
 rule masking_gather:
     input:
-        code=code("gather", "audio", "mp3", "corpus", "quarantine", "release", "shards"),
+        code=code(
+            "gather", "audio", "clip_table", "corpus", "mp3", "quarantine", "shards"
+        ),
         corpus=f"{DATA}/corpus/{{split}}/state.json",
         corpus_shards=shards_of(f"{DATA}/corpus/{{split}}/data-{{shard}}.arrow"),
         shards=shards_of(f"{DATA}/{{variant}}/audio/{{split}}/data-{{shard}}.arrow"),

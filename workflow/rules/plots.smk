@@ -7,7 +7,12 @@ PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
 # Rules with jobs in the order in which the data flow.
 FLOW = [
     "demo_release",
+    "download_release",
+    "release_tables",
+    "hub_tables",
     "clip_table",
+    "check_splits",
+    "corpus_stream",
     "corpus_shard",
     "corpus_gather",
     "masking_shard",

@@ -7,7 +7,7 @@ SMALL = 2_000  # memory of jobs that hold a few clips at a time, whatever the si
 SHORT = 20  # run time of jobs that take seconds
 
 # Rows of the tables of all of Common Voice English, before the tables are there.
-CLIPS = {"train": 1_200_000, "dev": 17_000, "test": 17_000}
+CLIPS = {"train": 1_200_000, "validated": 2_000_000, "dev": 17_000, "test": 17_000}
 ROW = (
     250  # bytes in a release's table; rather too few, for more clips are then expected
 )
@@ -21,11 +21,14 @@ def per_attempt(amount):
 def clips_of(split):
     """How many clips a split may have: of the table where there is one, else of all of English."""
     corpus = config["corpus"]
+    name = corpus["train_from"] if split == "train" else split
+    table = Path(corpus["release"] or "") / f"{name}.tsv"
     if corpus["source"] == "demo":
         known = corpus["demo"]["clips"][split]
+    elif corpus["source"] == "release" and table.exists():
+        known = table.stat().st_size // ROW
     else:
-        table = Path(corpus["release"]) / f"{split}.tsv"
-        known = table.stat().st_size // ROW if table.exists() else CLIPS[split]
+        known = CLIPS[name]
     return min(known, corpus["splits"][split]["max_clips"] or known)
 
 
@@ -44,6 +47,17 @@ def per_clip(clips):
 
 # The same for all shards of all splits: jobs of one array cannot ask for different amounts.
 SHARD_RUNTIME = 10 + int(LARGEST_SHARD / 20 / 60)  # at 20 clips per second
+
+
+# One pass over an archive, at 60 clips per second and CPU, all clips of a release included.
+STREAM_RUNTIME = 30 + int(
+    2 * sum(CLIP_COUNTS.values()) / config["corpus"]["num_cpus"] / 60 / 60
+)
+
+
+def stream_memory(wildcards, attempt, threads):
+    """Each process decodes and buffers; the one that reads knows where each clip belongs."""
+    return attempt * (700 * threads + SMALL + sum(CLIP_COUNTS.values()) // 2_000)
 
 
 def training_memory(wildcards, attempt):

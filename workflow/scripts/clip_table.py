@@ -3,11 +3,16 @@
 from hearing_asr.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from hearing_asr.release import write_clip_table
+    from hearing_asr.selection import Selection, write_clip_table
 
     write_clip_table(
         snakemake.input.table,
-        snakemake.output[0],
-        shards=snakemake.params.shards,
-        max_clips=snakemake.params.max_clips,
+        snakemake.output.table,
+        snakemake.output.excluded,
+        snakemake.output.counts,
+        split=snakemake.params.split,
+        selection=Selection(**snakemake.params.selection),
+        max_damaged=snakemake.params.max_damaged,
+        durations=next(iter(snakemake.input.get("durations", [])), None),
+        held_out=snakemake.input.get("held_out", []),
     )

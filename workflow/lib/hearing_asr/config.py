@@ -13,21 +13,15 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from hearing_asr.config_checks import STAGES, mistakes
 from hearing_asr.errors import InputError
 
-UNMASKED = "unmasked"  # the corpus itself, where a variant's name is expected
-ZERO_SHOT = "zero_shot"  # the base model, where a model's name is expected
-STAGES = ("corpus", "masking", "features", "training", "evaluation", "plots")
-RULES = (
-    "all clip_table corpus_gather corpus_shard dataset_dict demo_release download_model "
-    "features_gather features_shard finetune masking_gather masking_shard plot_audiograms "
-    "plot_clip plot_scores plot_training plot_training_comparison pretrain release score "
-    "scratch_model transcribe unknown_target"
-).split()
-RESERVED = (UNMASKED, ZERO_SHOT, "base", "model", "clips", *STAGES, *RULES)
-PATHS = (("data_dir",), ("results_dir",), ("corpus", "release"))
-
-LARGE_V3 = ("openai/whisper-large-v3", "openai/whisper-large-v3-turbo")  # 128 mel bins
+PATHS = (
+    ("data_dir",),
+    ("results_dir",),
+    ("corpus", "release"),
+    ("corpus", "clip_list"),
+)
 
 
 def load_config(merged: Mapping, layers: Sequence[Mapping], schema: str | Path) -> dict:
@@ -52,9 +46,9 @@ def load_config(merged: Mapping, layers: Sequence[Mapping], schema: str | Path) 
     config["variants"] = _variants(merged, layers)
     _expand_paths(config)
     _check_schema(config, yaml.safe_load(Path(schema).read_text()))
-    mistakes = list(_mistakes(config))
-    if mistakes:
-        raise InputError("\n".join(["the configuration is wrong:", *mistakes]))
+    found = list(mistakes(config))
+    if found:
+        raise InputError("\n".join(["the configuration is wrong:", *found]))
     return config
 
 
@@ -196,144 +190,6 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean {close[0]}?"
     return f" Known here: {', '.join(known)}." if known else ""
-
-
-def _mistakes(config: Mapping) -> Iterable[str]:
-    """What no schema can see: keys that contradict one another, or the world."""
-    yield from _corpus_mistakes(config["corpus"])
-    yield from _variant_mistakes(config["variants"])
-    yield from _model_mistakes(config)
-    yield from _training_mistakes(config)
-
-
-def _corpus_mistakes(corpus: Mapping) -> Iterable[str]:
-    if corpus["min_duration"] >= corpus["max_duration"]:
-        yield (
-            f"- corpus.min_duration: {corpus['min_duration']:g} s is not less than "
-            f"corpus.max_duration = {corpus['max_duration']:g} s"
-        )
-    for name, split in corpus["splits"].items():
-        clips = split["max_clips"]
-        if corpus["source"] == "demo":
-            clips = min(clips or corpus["demo"]["clips"][name], corpus["demo"]["clips"][name])
-        if clips is not None and clips < split["shards"]:
-            yield (
-                f"- corpus.splits.{name}.shards: {split['shards']} shards for {clips} clips; set "
-                f"at most {clips}"
-            )
-    if corpus["source"] == "release":
-        if corpus["release"] is None:
-            yield (
-                "- corpus.release: null, but corpus.source is release. Set it to the folder of an "
-                "extracted Common Voice release, such as .../cv-corpus-26.0-2026-06-12/en"
-            )
-            return
-        if not Path(corpus["release"]).exists():
-            return  # a dry run works without it; the rule `release` tells a real one
-        from hearing_asr.release import check_release
-
-        try:
-            check_release(corpus["release"], corpus["splits"])
-        except InputError as error:
-            yield f"- {error}"
-
-
-def _variant_mistakes(variants: Mapping) -> Iterable[str]:
-    from hearing_asr.audiograms import Audiogram
-
-    for name, variant in variants.items():
-        if name in RESERVED:
-            yield f"- variants.{name}: the name is taken by the workflow; choose another one"
-        try:
-            Audiogram.from_config(variant["audiogram"], f"variants.{name}.audiogram")
-        except InputError as error:
-            yield f"- {error}"
-
-
-def _model_mistakes(config: Mapping) -> Iterable[str]:
-    model, bins = config["model"], config["features"]["num_mel_bins"]
-    checkpoint, scratch = model["checkpoint"], model["scratch"]
-    expected, english_only = None, checkpoint.endswith(".en")
-    if checkpoint == "scratch":
-        if scratch["d_model"] % scratch["heads"]:
-            yield (
-                f"- model.scratch.d_model: {scratch['d_model']} is not a multiple of "
-                f"model.scratch.heads = {scratch['heads']}"
-            )
-        elif scratch["d_model"] % 2:
-            yield f"- model.scratch.d_model: {scratch['d_model']} must be even"
-        if scratch["max_steps"] <= scratch["warmup_steps"]:
-            yield "- model.scratch.warmup_steps: must be less than model.scratch.max_steps"
-    elif is_folder(checkpoint):
-        from hearing_asr.models import whisper_config
-
-        try:
-            spec = whisper_config(checkpoint)
-            expected, english_only = spec.num_mel_bins, not spec.is_multilingual
-        except InputError as error:
-            yield f"- model.checkpoint: {error}"
-    elif "/" not in checkpoint:
-        yield (
-            f"- model.checkpoint: {checkpoint!r} is neither scratch, nor a folder, nor a hub id "
-            f"with its owner, as openai/{checkpoint}"
-        )
-    elif checkpoint.startswith("openai/whisper-"):
-        expected = 128 if checkpoint in LARGE_V3 else 80
-    if expected not in (None, bins):
-        yield (
-            f"- features.num_mel_bins: {bins}, but {checkpoint} wants {expected}; set it to "
-            f"{expected}"
-        )
-    if english_only and (model["language"], model["task"]) != ("en", "transcribe"):
-        yield (
-            f"- model.language: {checkpoint} is an English-only model; set model.language to en "
-            "and model.task to transcribe, or choose another checkpoint"
-        )
-    if config["evaluation"]["normalizer"] == "english" and model["language"] != "en":
-        yield (
-            f"- evaluation.normalizer: english, but model.language is {model['language']}; choose "
-            "basic, simple or none"
-        )
-
-
-def _training_mistakes(config: Mapping) -> Iterable[str]:
-    training, model = config["training"], config["model"]
-    if training["evaluation_split"] == "test":
-        yield (
-            "- training.evaluation_split: test is what is reported, so nothing may be chosen by "
-            "it; set dev"
-        )
-    decays = training["lr_scheduler_type"] != "constant"
-    if decays and training["warmup_steps"] >= training["max_steps"]:
-        yield (
-            f"- training.warmup_steps: {training['warmup_steps']} is not less than "
-            f"training.max_steps = {training['max_steps']}"
-        )
-    if training["num_gpus"] == 0 and training["precision"] in ("fp16", "bf16"):
-        yield (
-            f"- training.precision: {training['precision']} needs a GPU, but training.num_gpus is "
-            "0; set auto or fp32"
-        )
-    if model["checkpoint"] == "scratch":
-        positions = model["scratch"]["max_target_positions"]
-        for stage in ("training", "evaluation"):
-            if config[stage]["generation_max_length"] > positions:
-                yield (
-                    f"- {stage}.generation_max_length: more than "
-                    f"model.scratch.max_target_positions = {positions}"
-                )
-
-
-def is_folder(checkpoint: str) -> bool:
-    """Whether a checkpoint is meant as a local folder rather than as a hub id.
-
-    A hub id is `owner/name`; what exists here, or looks like a path, is a folder.
-    """
-    return (
-        Path(checkpoint).is_dir()
-        or checkpoint.startswith((".", "/", "~"))
-        or (checkpoint.count("/") > 1)
-    )
 
 
 def unknown_target(target: str, variants: Iterable[str]) -> str:

@@ -10,15 +10,16 @@ import numpy as np
 from datasets import Audio, Features, Value
 
 from hearing_asr.audio import SAMPLE_RATE, UndecodableError, decode, encode_flac
+from hearing_asr.clip_table import clip_columns, shard_clips
 from hearing_asr.errors import InputError
 from hearing_asr.joblog import progress
 from hearing_asr.quarantine import read_quarantine, write_quarantine
-from hearing_asr.release import COLUMNS, clip_columns, shard_clips
 from hearing_asr.shards import clip_paths, count_rows, gather_split, write_shard
 
 log = logging.getLogger("hearing_asr")
 
 SILENCE = 2.0**-15  # full scale 1: one step of 16 bit; what never exceeds it holds no speech
+MISSING = "missing"
 LONGER_THAN_WINDOW = "longer than window"
 LABEL_TOO_LONG = "label too long"
 
@@ -29,6 +30,21 @@ class Limits:
 
     min_duration: float
     max_duration: float
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """A clip as the corpus stores it.
+
+    Attributes:
+        flac: 16 kHz, mono; its samples times `scale` are those of the clip.
+        scale: see `audio.encode_flac`.
+        duration: s.
+    """
+
+    flac: bytes
+    scale: float
+    duration: float
 
 
 class RejectedClip(Exception):
@@ -65,44 +81,64 @@ def ingest_shard(
     if not clips.is_dir():
         raise InputError(f"{clips}: no such folder; expected the clips of the release there")
     rows = shard_clips(clip_table, shard)
+    stored = (
+        (row, _read_and_store(clips, row["path"], limits))
+        for row in progress(rows, str(output), total=len(rows))
+    )
+    write_corpus_shard(output, rejected, clip_columns(clip_table), stored)
+
+
+def write_corpus_shard(
+    output: str | Path,
+    rejected: str | Path,
+    columns: Sequence[str],
+    clips: Iterable[tuple[Mapping[str, str], StoredClip | RejectedClip]],
+) -> None:
+    """Write one shard of the corpus, and the quarantine table beside it.
+
+    Args:
+        output: Arrow file: audio, scale, the columns of the release, duration.
+        rejected: TSV file: path, reason, detail.
+        columns: of the release.
+        clips: rows of the clip table, each with what has become of its audio.
+    """
     rejections: list[tuple[str, str, str]] = []
 
     def accepted() -> Iterator[dict]:
-        for row in progress(rows, str(output), total=len(rows)):
-            try:
-                samples = load_clip(clips, row, limits)
-            except RejectedClip as rejection:
-                rejections.append((row["path"], rejection.reason, rejection.detail))
+        for row, clip in clips:
+            if isinstance(clip, RejectedClip):
+                rejections.append((row["path"], clip.reason, clip.detail))
                 continue
-            flac, scale = encode_flac(samples)
             yield {
                 **row,
-                "audio": {"bytes": flac, "path": row["path"]},
-                "scale": scale,
-                "duration": len(samples) / SAMPLE_RATE,
+                "audio": {"bytes": clip.flac, "path": row["path"]},
+                "scale": clip.scale,
+                "duration": clip.duration,
             }
 
-    write_shard(output, corpus_features(clip_columns(clip_table)), accepted())
+    write_shard(output, corpus_features(columns), accepted())
     write_quarantine(rejected, rejections)
 
 
-def load_clip(clips: Path, row: Mapping[str, str], limits: Limits) -> np.ndarray:
-    """Float32 samples (n,), 16 kHz, of a clip that satisfies everything.
+def _read_and_store(clips: Path, path: str, limits: Limits) -> StoredClip | RejectedClip:
+    if Path(path).name != path:
+        return RejectedClip("unsafe path", "a clip's path is a file name without folders")
+    try:
+        return store_clip((clips / path).read_bytes(), limits)
+    except FileNotFoundError:
+        return RejectedClip(MISSING)
+    except RejectedClip as rejection:
+        return rejection
+    except OSError as error:
+        raise InputError(f"{clips / path}: cannot be read ({error.strerror})") from error
+
+
+def store_clip(data: bytes, limits: Limits) -> StoredClip:
+    """Decode a clip once and for all: from the bytes of its file to 16 kHz FLAC.
 
     Raises:
-        RejectedClip: the clip, or its sentence, is not usable.
-        InputError: the file is there but cannot be read.
+        RejectedClip: the clip is not usable.
     """
-    if not row["sentence"].strip():
-        raise RejectedClip("empty sentence")
-    if Path(row["path"]).name != row["path"]:
-        raise RejectedClip("unsafe path", "a clip's path is a file name without folders")
-    try:
-        data = (clips / row["path"]).read_bytes()
-    except FileNotFoundError:
-        raise RejectedClip("missing") from None
-    except OSError as error:
-        raise InputError(f"{clips / row['path']}: cannot be read ({error.strerror})") from error
     if not data:
         raise RejectedClip("empty file")
     try:
@@ -111,7 +147,8 @@ def load_clip(clips: Path, row: Mapping[str, str], limits: Limits) -> np.ndarray
         reason = "truncated" if str(error).startswith("truncated") else "undecodable"
         raise RejectedClip(reason, str(error)) from None
     _check_samples(samples, limits)
-    return samples
+    flac, scale = encode_flac(samples)
+    return StoredClip(flac, scale, len(samples) / SAMPLE_RATE)
 
 
 def _check_samples(samples: np.ndarray, limits: Limits) -> None:
@@ -127,7 +164,7 @@ def _check_samples(samples: np.ndarray, limits: Limits) -> None:
         raise RejectedClip("silent", f"peak {peak:.1e} of full scale")
 
 
-def corpus_features(columns: Iterable[str] = COLUMNS) -> Features:
+def corpus_features(columns: Iterable[str]) -> Features:
     """Columns of the corpus and of masked audio, for a release with these columns."""
     return Features(
         {

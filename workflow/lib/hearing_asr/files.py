@@ -36,6 +36,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Say what to do about an error that comes up while `path` is written.
+
+    Raises:
+        InputError: the disk is full, the quota is used up, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, Path(path)) from error
+
+
 def _explained(error: OSError, path: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(

@@ -1,20 +1,15 @@
-"""The tables of a Common Voice release: read exactly, and one clip list per split made of them."""
+"""The tables of a Common Voice release, read exactly."""
 
 import codecs
-import hashlib
-import heapq
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hearing_asr.errors import InputError
-from hearing_asr.files import atomic_path
-
-log = logging.getLogger("hearing_asr")
 
 # Columns of a release since 17.0, in their order. Older releases lack some of them.
 COLUMNS = (
@@ -34,23 +29,36 @@ COLUMNS = (
 )
 OURS = ("shard", "audio", "scale", "duration")  # columns that the workflow adds
 REQUIRED = ("client_id", "path", "sentence")
-ROW_GROUP = 10_000  # rows of a clip table that are read together
 RENAMED = {"accent": "accents"}  # since 7.0
 GENDERS = {"male": "male_masculine", "female": "female_feminine"}  # since 17.0
+LINES = 50_000  # that are held as Python text
+DAMAGED = "damaged row"
 
 
-def read_table(path: str | Path) -> Iterator[dict[str, str]]:
-    """The rows of a release's TSV file, as they stand there.
+@dataclass(frozen=True)
+class Table:
+    """A table of a release.
+
+    Attributes:
+        rows: columns of text.
+        lines: where each row stands in the file; the header is line 1.
+        damaged: rows that cannot be read: path (empty if it cannot be told), reason, detail.
+    """
+
+    rows: pa.Table
+    lines: Sequence[int]
+    damaged: list[tuple[str, str, str]]
+
+
+def read_table(path: str | Path) -> Table:
+    """A table of a release as it stands there: a TSV file, or a Parquet file of text columns.
 
     Common Voice writes its tables without quoting: a quote is a character of the sentence like
-    any other, and every line is one row.
-
-    Yields:
-        One mapping of column name (of the header) to text per line.
+    any other, and every line is one row. A line that is not UTF-8, or has more or fewer fields
+    than the header (a tab or a line break within a sentence), is a damaged row.
 
     Raises:
-        InputError: no such file, not UTF-8, no header, or a line with more or fewer fields than
-            the header (its number is named).
+        InputError: no such file, or no header.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,33 +66,63 @@ def read_table(path: str | Path) -> Iterator[dict[str, str]]:
             f"{path}: no such file. A release's folder holds clips/, train.tsv, dev.tsv and "
             "test.tsv; set corpus.release to that folder (of one language, such as .../en)."
         )
-    number = 1
+    if path.suffix == ".parquet":
+        rows = pq.read_table(path)
+        return Table(rows, range(1, len(rows) + 1), [])
+    with open(path, "rb") as file:
+        first = file.readline().removeprefix(codecs.BOM_UTF8)
+        header = _fields(first) if _is_text(first) else []
+        if header in ([], [""]) or len(set(header)) < len(header):
+            raise InputError(
+                f"{path}: no header; expected a line with the names of the columns, separated by "
+                "tabs"
+            )
+        return _read_rows(file, header)
+
+
+def _read_rows(lines: Iterable[bytes], header: list[str]) -> Table:
+    chunks, numbers, damaged = [], [], []
+    fields: list[list[str]] = []
+
+    def complete() -> None:
+        columns = zip(*fields, strict=True) if fields else ([] for _ in header)
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        chunks.append(pa.table(arrays, names=header))
+        fields.clear()
+
+    for number, line in enumerate(lines, start=2):
+        found = _fields(line) if _is_text(line) else []
+        if len(found) == len(header):
+            fields.append(found)
+            numbers.append(number)
+        else:
+            damaged.append(_damage(number, line, len(found), len(header)))
+        if len(fields) == LINES:
+            complete()
+    complete()
+    return Table(pa.concat_tables(chunks), numbers, damaged)
+
+
+def _damage(number: int, line: bytes, found: int, expected: int) -> tuple[str, str, str]:
+    parts = line.decode(errors="replace").rstrip("\r\n").split("\t")
+    path = next((part for part in parts if part.endswith(".mp3")), "")
+    what = f"{found} fields where the header has {expected}" if found else "not UTF-8"
+    return path, DAMAGED, f"line {number}: {what}"
+
+
+def _is_text(line: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
-            header = _fields(file.readline().removeprefix(codecs.BOM_UTF8))
-            if header == [""]:
-                raise InputError(f"{path}: the file is empty; expected a header line")
-            for number, line in enumerate(file, start=2):
-                fields = _fields(line)
-                if len(fields) != len(header):
-                    raise InputError(
-                        f"{path}, line {number}: {len(fields)} fields where the header has "
-                        f"{len(header)}. The table is damaged (a tab or line break within a "
-                        "sentence?); extract the release again."
-                    )
-                yield dict(zip(header, fields, strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}, line {number}: not UTF-8 ({error.reason}). The table is damaged; extract "
-            "the release again."
-        ) from None
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _fields(line: bytes) -> list[str]:
     return line.decode().rstrip("\r\n").split("\t")
 
 
-def read_clips(path: str | Path) -> Iterator[dict[str, str]]:
+def read_clips(path: str | Path) -> Table:
     """The rows of a split's table under the column names of a release since 17.0.
 
     `accent` becomes `accents`, the gender values of older releases become those of newer ones,
@@ -93,86 +131,46 @@ def read_clips(path: str | Path) -> Iterator[dict[str, str]]:
     Raises:
         InputError: as `read_table`; a column that is needed is missing.
     """
-    for row in read_table(path):
-        row = {RENAMED.get(name, name): text for name, text in row.items()}
-        missing = [name for name in REQUIRED if name not in row]
-        if missing:
-            raise InputError(
-                f"{path}: no column {', '.join(missing)}; found {', '.join(row)}. Expected a "
-                "table of a Common Voice release."
-            )
-        if taken := [name for name in OURS if name in row]:
-            raise InputError(
-                f"{path}: the workflow uses the column name {', '.join(taken)} itself; rename the "
-                "column in the table."
-            )
-        row["gender"] = GENDERS.get(row.get("gender", ""), row.get("gender", ""))
-        if not Path(row["path"]).suffix:  # releases before 4.0
-            row["path"] += ".mp3"
-        yield {name: row.get(name, "") for name in COLUMNS} | row
-
-
-def write_clip_table(
-    table: str | Path, output: str | Path, *, shards: int, max_clips: int | None
-) -> int:
-    """Choose the clips of a split and their shards, and write them as Parquet; return how many.
-
-    Which clips `max_clips` keeps and which shard a clip belongs to follows from hashes of the
-    clip's path alone: a smaller subset is part of a larger one, on every machine. The rows are
-    sorted by shard, so that a shard's job reads just its part, and keep the release's order
-    within a shard; they have all the release's columns, `shard` (int32) in front.
-
-    Raises:
-        InputError: as `read_clips`; a clip that is listed twice; fewer clips than shards.
-    """
-    rows: list[dict[str, str]] = list(read_clips(table))
-    _refuse_duplicates(rows, table)
-    if max_clips is not None and len(rows) > max_clips:
-        order = {row["path"]: clip_hash(row["path"], "subset") for row in rows}
-        kept = set(heapq.nsmallest(max_clips, order, key=order.__getitem__))
-        rows = [row for row in rows if row["path"] in kept]
-    if len(rows) < shards:
+    table = read_table(path)
+    rows = table.rows.rename_columns([RENAMED.get(name, name) for name in table.rows.column_names])
+    names = rows.column_names
+    if missing := [name for name in REQUIRED if name not in names]:
         raise InputError(
-            f"{table}: {len(rows)} clips for {shards} shards. Set the number of shards of this "
-            f"split (corpus.splits) to at most {max(len(rows), 1)}."
-            if rows
-            else f"{table}: the table has no clips"
+            f"{path}: no column {', '.join(missing)}; found {', '.join(names)}. Expected a "
+            "table of a Common Voice release."
         )
-    columns = {"shard": pa.array([clip_hash(r["path"], "shard") % shards for r in rows], "int32")}
-    columns |= {name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]}
-    clips = pa.table(columns)
-    clips = clips.take(pa.array(np.argsort(clips["shard"].to_numpy(), kind="stable")))
-    with atomic_path(output) as temporary:
-        pq.write_table(clips, temporary, row_group_size=ROW_GROUP)
-    log.info("%s: %d clips in %d shards", table, len(rows), shards)
-    return len(rows)
+    if taken := [name for name in OURS if name in names]:
+        raise InputError(
+            f"{path}: the workflow uses the column name {', '.join(taken)} itself; rename the "
+            "column in the table."
+        )
+    empty = pa.array([""] * len(rows), pa.string())
+    columns = {name: rows[name] if name in names else empty for name in COLUMNS}
+    columns |= {name: rows[name] for name in names if name not in COLUMNS}
+    columns["path"] = _with_suffix(columns["path"])
+    for old, new in GENDERS.items():
+        columns["gender"] = pc.if_else(pc.equal(columns["gender"], old), new, columns["gender"])
+    return Table(pa.table(columns), table.lines, table.damaged)
 
 
-def shard_clips(clip_table: str | Path, shard: int) -> list[dict[str, str]]:
-    """The rows of one shard from what `write_clip_table` wrote, without the column `shard`."""
-    rows = pq.read_table(clip_table, filters=[("shard", "==", shard)]).drop_columns("shard")
-    return rows.to_pylist()
+def _with_suffix(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Releases before 4.0 name clips without .mp3."""
+    has = pc.match_substring_regex(paths, r"\.[^./]+$")
+    return pc.if_else(has, paths, pc.binary_join_element_wise(paths, ".mp3", ""))
 
 
-def clip_columns(clip_table: str | Path) -> list[str]:
-    """The release's columns in what `write_clip_table` wrote."""
-    return [name for name in pq.read_schema(clip_table).names if name != "shard"]
-
-
-def clip_hash(path: str, purpose: str) -> int:
-    """A 64 bit hash of a clip's path, another one for each purpose, the same everywhere."""
-    digest = hashlib.blake2b(path.encode(), digest_size=8, person=purpose.encode()).digest()
-    return int.from_bytes(digest, "big")
-
-
-def check_release(folder: str | Path, splits: Mapping) -> None:
+def check_release(folder: str | Path, tables: Iterable[str]) -> None:
     """Refuse a folder that is not an extracted release, before any job starts.
+
+    Args:
+        folder: of the release.
+        tables: names without .tsv that must be there.
 
     Raises:
         InputError: naming what is missing and, where it is found, the folder that was meant.
     """
     folder = Path(folder)
-    needed = ["clips", *(f"{split}.tsv" for split in splits)]
+    needed = ["clips", *(f"{table}.tsv" for table in tables)]
     missing = [name for name in needed if not (folder / name).exists()]
     if not missing:
         return
@@ -185,14 +183,3 @@ def check_release(folder: str | Path, splits: Mapping) -> None:
         f"{', '.join(missing)} there.{hint} Expected a folder such as "
         "cv-corpus-26.0-2026-06-12/en with clips/, train.tsv, dev.tsv and test.tsv."
     )
-
-
-def _refuse_duplicates(rows: list[dict[str, str]], table: str | Path) -> None:
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        if row["path"] in seen:
-            raise InputError(
-                f"{table}, lines {seen[row['path']]} and {number}: clip {row['path']} is listed "
-                "twice. Remove one of the lines."
-            )
-        seen[row["path"]] = number
