@@ -1,12 +1,16 @@
 """Files that appear whole or not at all."""
 
 import errno
+import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hearing_asr.errors import InputError
+
+log = logging.getLogger("hearing_asr")
 
 
 @contextmanager
@@ -47,6 +51,37 @@ def explained(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _explained(error, Path(path)) from error
+
+
+@contextmanager
+def alone(path: str | Path, doing: str) -> Iterator[None]:
+    """Keep a second process from doing the same, where the file system can.
+
+    Args:
+        path: what is worked on; `{path}.lock` lies beside it meanwhile.
+        doing: what is being done there, for the message.
+
+    Raises:
+        InputError: another process is at it; or the folder cannot be written.
+    """
+    path = Path(path)
+    lock = path.with_name(f"{path.name}.lock")
+    with explained(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(lock, "w")  # noqa: SIM115
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{path}: another process is {doing}. Wait for it, or end it."
+            ) from None
+        except OSError as error:
+            log.warning("%s: cannot be locked (%s)", lock, error.strerror)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _explained(error: OSError, path: Path) -> Exception:

@@ -9,7 +9,6 @@ Every so often all workers write what they hold, and how far the pass has come i
 on from there after an interruption. All of that lies in one folder until the shards are complete.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +16,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +25,7 @@ import pyarrow.parquet as pq
 from hearing_asr.clip_table import clip_hash
 from hearing_asr.corpus import Limits
 from hearing_asr.errors import InputError
-from hearing_asr.files import atomic_path
+from hearing_asr.files import alone, atomic_path
 from hearing_asr.ingest_workers import Workers
 from hearing_asr.joblog import progress
 from hearing_asr.parts import ShardParts, is_whole
@@ -114,7 +112,7 @@ def ingest(
             damaged; the disk is full; a worker was killed.
     """
     folder = Path(folder)
-    with Workers(workers, limits) as crew, _alone_in(folder):
+    with Workers(workers, limits) as crew, alone(folder, "at work there"):
         state = _State.resume(folder, identity, -(-PARTS // len(shards)))
         if not state.complete:
             _decode(stream, shards, crew, state)
@@ -301,24 +299,6 @@ class _State:
 
     def _folder(self, attempt: int) -> Path:
         return self.folder / f"attempt-{attempt}"
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second process out of `folder`, where the file system can."""
-    lock = folder.with_name(f"{folder.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder}: another process is at work there. Wait for it, or end it."
-            ) from None
-        except OSError as error:
-            log.warning("%s: cannot be locked (%s)", lock, error.strerror)
-        yield
-        lock.unlink(missing_ok=True)
 
 
 def _publish(file: Path, output: Path) -> None:

@@ -1,0 +1,82 @@
+"""Whether the disks hold what a run is going to write; asked before its first job."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from hearing_asr.errors import InputError
+from hearing_asr.plan import HUB_CACHE, Study, job_bytes
+from hearing_asr.plan_text import byte_text
+
+RESERVE = 0.1  # of what is needed: tables, logs, files that are still being written
+LARGEST = 3  # stages that a message names
+
+
+def check_disk(study: Study, jobs: Iterable[tuple[str, str | None]]) -> None:
+    """Make sure that every file system holds what jobs are going to write there, and a tenth more.
+
+    What is there already counts for nothing, be it replaced or kept: only what the jobs write is
+    reckoned with, as `plan.job_bytes` says. Stages of unknown size are not.
+
+    Args:
+        study: the run.
+        jobs: rule and split (None where a job has none) of each job that is going to run.
+
+    Raises:
+        InputError: a file system has too little room.
+    """
+    needed: dict[int, Counter] = defaultdict(Counter)
+    folders: dict[int, Path] = {}
+    for (rule, split), count in Counter(jobs).items():
+        written = job_bytes(study, rule, split)
+        if written is None or not written.size:
+            continue
+        folder = folder_of(study, written.folder)
+        device = _existing(folder).stat().st_dev
+        folders.setdefault(device, folder)
+        needed[device][written.stage] += count * written.size
+    problems = [
+        problem
+        for device, stages in needed.items()
+        if (problem := _problem(folders[device], stages)) is not None
+    ]
+    if problems:
+        raise InputError(
+            "not enough space on disk for what this run is going to write:\n"
+            + "\n".join(problems)
+            + "\nSet data_dir or results_dir to a larger disk, or take fewer clips (max_clips or "
+            "max_hours of corpus.splits).\n`snakemake plan` shows what takes how much. These are "
+            "estimates: check_disk: false starts anyway."
+        )
+
+
+def folder_of(study: Study, name: str) -> Path:
+    """The folder that `plan.Disk.folder` stands for."""
+    if name != HUB_CACHE:
+        return Path(study.config[name])
+    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that a user may still write on the file system that a folder lies on, or will."""
+    status = os.statvfs(_existing(folder))
+    return status.f_bavail * status.f_frsize
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _problem(folder: Path, stages: Counter) -> str | None:
+    needed, free = (1 + RESERVE) * stages.total(), free_bytes(folder)
+    if needed <= free:
+        return None
+    largest = ", ".join(f"{name} {byte_text(size)}" for name, size in stages.most_common(LARGEST))
+    return (
+        f"- {folder}: {byte_text(needed)} needed (with a reserve of {RESERVE:.0%}), "
+        f"{byte_text(free)} free; most for {largest}"
+    )

@@ -1,0 +1,34 @@
+# What a run will take, before it is started: `snakemake plan --cores 1`, and the check at its start
+# that the disks hold it.
+#
+# in   the configuration; tables and counts where they are there
+# out  nothing: it prints
+
+from hearing_asr.plan import HUB_CACHE, study
+from hearing_asr.preflight import check_disk
+
+
+def check_space():
+    """Called once, before the first job. Jobs on a cluster start this workflow too, without it."""
+    if not config.get("check_disk", True):
+        return
+    jobs = [
+        (job.rule.name, job.wildcards_dict.get("split"))
+        for job in workflow.dag.needrun_jobs()
+    ]
+    try:
+        check_disk(study(config, DATA, CLIPS), jobs)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+localrules:
+    plan,
+
+
+rule plan:
+    params:
+        data=DATA,
+        guess=CLIPS,
+    script:
+        "../scripts/plan.py"

@@ -1,0 +1,6 @@
+"""Print what a run will take."""
+
+from hearing_asr.plan import study
+from hearing_asr.plan_text import plan_text
+
+print(plan_text(study(snakemake.config, snakemake.params.data, snakemake.params.guess)))
