@@ -4,13 +4,13 @@
 # in   the configuration; tables and counts where they are there
 # out  nothing: it prints
 
-from hearing_asr.plan import HUB_CACHE, study
+from hearing_asr.plan import study
 from hearing_asr.preflight import check_disk
 
 
 def check_space():
     """Called once, before the first job. Jobs on a cluster start this workflow too, without it."""
-    if not config.get("check_disk", True):
+    if not config["check_disk"]:
         return
     jobs = [
         (job.rule.name, job.wildcards_dict.get("split"))

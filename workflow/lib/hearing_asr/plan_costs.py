@@ -31,7 +31,7 @@ CORPUS_CPU = 0.77e-3
 MASKING_CPU = 0.43e-3
 FEATURES_CPU = 0.35e-3
 SYNTHESIS_CPU = 10e-3  # measured: 19 s for 1,900 s of the demo
-# Seconds of CPU to start a job: imports. benchmarks/README.md: 788 ms for a corpus shard; the others
+# Seconds of CPU to start a job: imports. benchmarks/README.md: 788 ms for a corpus shard; others
 # measured: what the demo's jobs took beyond their work.
 START_CPU = 0.8
 START_CPU_OF = {

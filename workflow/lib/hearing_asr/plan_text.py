@@ -1,5 +1,6 @@
 """The plan of a run as text: tables with units, within 100 columns."""
 
+import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +10,7 @@ from hearing_asr.plan import HUB_CACHE, Study, disk, hours, job_bytes, job_count
 UNKNOWN = "unknown"
 INDENT = "  "
 COLUMNS = 100
-LONGEST = 50  # columns of a path
+LONGEST = 55  # columns of a path
 JOB_COLUMNS = 3
 
 
@@ -103,7 +104,7 @@ def _limits(config: Mapping) -> list[str]:
     limits |= {f"corpus.filters.{key}": value for key, value in corpus["filters"].items()}
     for key in ("max_steps", "evaluation_clips", "save_total_limit"):
         limits[f"training.{key}"] = training[key]
-    given = [f"{key} {value}" for key, value in limits.items() if value is not None]
+    given = [f"{key} {json.dumps(value)}" for key, value in limits.items() if value is not None]
     return [f"Limits of the configuration: {', '.join(given)}."]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearing_asr.errors import InputError
@@ -17,7 +17,8 @@ def check_disk(study: Study, jobs: Iterable[tuple[str, str | None]]) -> None:
     """Make sure that every file system holds what jobs are going to write there, and a tenth more.
 
     What is there already counts for nothing, be it replaced or kept: only what the jobs write is
-    reckoned with, as `plan.job_bytes` says. Stages of unknown size are not.
+    reckoned with, as `plan.job_bytes` says. Stages of unknown size are not, and nothing is checked
+    for a release that is not there: the job that stands for it says so first.
 
     Args:
         study: the run.
@@ -26,20 +27,22 @@ def check_disk(study: Study, jobs: Iterable[tuple[str, str | None]]) -> None:
     Raises:
         InputError: a file system has too little room.
     """
+    if study.kind == "missing":
+        return
     needed: dict[int, Counter] = defaultdict(Counter)
-    folders: dict[int, Path] = {}
+    folders: dict[int, set[Path]] = defaultdict(set)
     for (rule, split), count in Counter(jobs).items():
         written = job_bytes(study, rule, split)
         if written is None or not written.size:
             continue
         folder = folder_of(study, written.folder)
         device = _existing(folder).stat().st_dev
-        folders.setdefault(device, folder)
+        folders[device].add(folder)
         needed[device][written.stage] += count * written.size
     problems = [
         problem
         for device, stages in needed.items()
-        if (problem := _problem(folders[device], stages)) is not None
+        if (problem := _problem(sorted(folders[device]), stages)) is not None
     ]
     if problems:
         raise InputError(
@@ -71,12 +74,13 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _problem(folder: Path, stages: Counter) -> str | None:
-    needed, free = (1 + RESERVE) * stages.total(), free_bytes(folder)
+def _problem(folders: Sequence[Path], stages: Counter) -> str | None:
+    needed, free = (1 + RESERVE) * stages.total(), free_bytes(folders[0])
     if needed <= free:
         return None
     largest = ", ".join(f"{name} {byte_text(size)}" for name, size in stages.most_common(LARGEST))
+    where = ", ".join(map(str, folders))
     return (
-        f"- {folder}: {byte_text(needed)} needed (with a reserve of {RESERVE:.0%}), "
+        f"- {where}: {byte_text(needed)} needed (with a reserve of {RESERVE:.0%}), "
         f"{byte_text(free)} free; most for {largest}"
     )
