@@ -31,7 +31,7 @@ training:
   eval_steps: 2
   save_steps: 2
 """
-ON_THE_LOGIN_NODE = {"all", "dataset_dict", "download_model", "release"}
+ON_THE_LOGIN_NODE = {"all", "dataset_dict", "download_model", "download_release"}
 FIELDS = "jobid,state,partition,account,qos,reqcpus,reqmem,reqtres,timelimit,comment"
 
 

@@ -9,9 +9,9 @@ import yaml
 
 from tests.slurm.conftest import ON_THE_LOGIN_NODE, requests_of_the_full_study
 
-ARRAYS = ("corpus_shard", "masking_shard", "features_shard")
+ARRAYS = ("masking_shard", "features_shard")
 # How many datasets each makes of a split; the shards of one become ready together.
-TOGETHER = {"corpus_shard": 1, "masking_shard": 3, "features_shard": 3}
+TOGETHER = {"masking_shard": 3, "features_shard": 3}
 
 
 @pytest.fixture(scope="module")

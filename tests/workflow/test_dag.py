@@ -20,6 +20,7 @@ def test_the_demo_is_planned(checkout):
         "all": 1,
         "demo_release": 1,
         "clip_table": 3,
+        "check_splits": 1,
         "corpus_shard": 4,
         "corpus_gather": 3,
         "masking_shard": 12,
@@ -43,6 +44,9 @@ def test_the_demo_is_planned(checkout):
 
 def test_the_full_study_is_planned_with_nothing_downloaded(checkout):
     planned = checkout.planned("--configfile", "config/full.yaml")
+    assert planned["download_release"] == planned["release_tables"] == 1
+    assert planned["corpus_stream"] == 1
+    assert planned["corpus_shard"] == 0
     assert planned["masking_shard"] == 3 * 264
     assert planned["features_shard"] == 3 * 264
     assert planned["finetune"] == 3

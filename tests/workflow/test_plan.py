@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 import yaml
 
+from tests.workflow.conftest import Checkout
+
 HUGE = {"max_steps": 10**9, "warmup_steps": 1, "save_steps": 1, "save_total_limit": None}
 
 
@@ -20,6 +22,12 @@ def jobs_of(text):
     return Counter(
         {rule: int(n.replace(",", "")) for rule, n in re.findall(r"(\w+) +([\d,]+)", table)}
     )
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A project of its own: some of these tests run jobs."""
+    return Checkout(tmp_path_factory.mktemp("plan"))
 
 
 @pytest.fixture(scope="module")
