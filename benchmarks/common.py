@@ -28,6 +28,8 @@ class Size:
         clips: of speech that are synthesised for each mean length.
         rounds: how often each side of a comparison is measured; the best round counts.
         shards: clips in the smaller and the larger shard of the memory measurement.
+        ingested: clips of the archive whose ingestion is timed.
+        streamed: clips of the smaller and the larger archive of the memory measurement.
         jobs: that are run to measure what the workflow adds to a job.
         starts: how often what needs programs to be started is measured; the best counts.
         scales: how many times the full study's shards are planned.
@@ -37,6 +39,8 @@ class Size:
     clips: int = 48
     rounds: int = 5
     shards: tuple[int, int] = (500, 5000)
+    ingested: int = 4000
+    streamed: tuple[int, int] = (1000, 20_000)
     jobs: int = 8
     starts: int = 2
     scales: tuple[int, ...] = (1, 10)
@@ -44,7 +48,17 @@ class Size:
 
     @classmethod
     def quick(cls) -> "Size":
-        return cls(clips=4, rounds=1, shards=(8, 16), jobs=2, starts=1, scales=(1,), steps=8)
+        return cls(
+            clips=4,
+            rounds=1,
+            shards=(8, 16),
+            ingested=40,
+            streamed=(20, 40),
+            jobs=2,
+            starts=1,
+            scales=(1,),
+            steps=8,
+        )
 
     @classmethod
     def everything(cls) -> "Size":

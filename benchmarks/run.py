@@ -80,6 +80,18 @@ def data(folder: Path, size: "Size") -> Iterator["Section"]:
     yield from memory.measure(long, model, folder / "memory", size.shards)
 
 
+def ingestion(folder: Path, size: "Size") -> Iterator["Section"]:
+    """From an archive to the corpus."""
+    from benchmarks import ingestion, speech
+    from benchmarks.common import say
+
+    say("synthesising speech")
+    release = speech.write_clips(folder / "long", size.clips, speech.LONG)
+    yield from ingestion.measure(
+        release, folder / "archive", size.ingested, size.streamed, size.rounds
+    )
+
+
 def jobs(folder: Path, size: "Size") -> Iterator["Section"]:
     """What the workflow adds to a job."""
     from benchmarks import jobs
@@ -101,7 +113,7 @@ def training(folder: Path, size: "Size") -> Iterator["Section"]:
     yield from training.measure(folder, size.steps)
 
 
-PARTS = {part.__name__: part for part in (data, jobs, planning, training)}
+PARTS = {part.__name__: part for part in (data, ingestion, jobs, planning, training)}
 
 
 if __name__ == "__main__":

@@ -207,7 +207,10 @@ def test_a_model_of_unknown_size_leaves_the_rest_known(tmp_path):
     assert stages["base model"] is None
     assert stages["corpus"] > 0
     text = plan_text(planned(unknown, tmp_path))
-    assert "unknown" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["in", "all", "unknown", "results"] in rows
+    assert ["in", "all", "unknown", "unknown"] in rows  # CPU and GPU hours
+    assert ["training", "unknown", "unknown"] in rows
 
 
 # Disk.
@@ -244,6 +247,17 @@ def test_a_checkpoint_is_deleted_when_the_next_is_complete(tmp_path, limit, step
     run = planned(changed(FULL, training=training), tmp_path)
     parameters = run.model.parameters
     assert job_bytes(run, "finetune").size == (kept * 12 + 4) * parameters
+
+
+def test_the_base_model_has_a_training_of_its_own(tmp_path):
+    scratch = {"max_steps": 1000}
+    run = planned(changed(DEMO, model={"scratch": scratch}), tmp_path)
+    longer = changed(DEMO, training={"save_total_limit": None}, model={"scratch": scratch})
+    parameters = run.model.parameters
+    assert job_bytes(run, "pretrain").size == (3 * 12 + 4) * parameters
+    run = planned(longer, tmp_path)
+    assert job_bytes(run, "pretrain").size == (10 * 12 + 4) * parameters
+    assert job_bytes(run, "finetune").size == (2 * 12 + 4) * parameters
 
 
 def test_float32_features_take_twice_the_room(tmp_path):
@@ -312,6 +326,10 @@ def test_the_text_keeps_within_100_columns(tmp_path, config):
 def test_the_text_says_what_is_assumed_and_limited(tmp_path):
     limited = changed(FULL, corpus={"splits": {"train": {"max_clips": 1234}}})
     text = plan_text(planned(limited, tmp_path))
+    masked = 3 * (1234 + 34_000) * 5.2 * 38_000
+    rows = [line.split() for line in text.splitlines()]
+    assert ["masked", "audio", *byte_text(masked).split(), "data"] in rows
+    assert ["of", "which", "each", "variant", *byte_text(masked / 3).split()] in rows
     assert "corpus.splits.train.max_clips 1234" in text
     assert "nothing was measured on GPUs: 100 TFLOP/s" in text
     assert "Jobs of the target all: 1,908" in text

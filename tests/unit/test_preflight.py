@@ -99,6 +99,10 @@ def test_downloads_of_the_hub_go_to_its_cache(tmp_path, monkeypatch):
     with_free(monkeypatch, GB)
     with pytest.raises(InputError, match="/cache: 45 GB needed"):
         check_disk(planned(hub, tmp_path), [("hub_tables", None)])
+    monkeypatch.delenv("HF_HUB_CACHE")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    with pytest.raises(InputError, match="/home/hub: 45 GB needed"):
+        check_disk(planned(hub, tmp_path), [("hub_tables", None)])
 
 
 def test_free_space_is_what_a_user_may_write(tmp_path):

@@ -36,6 +36,7 @@ def test_the_demo_is_planned(checkout):
         "plot_training": 3,
         "plot_training_comparison": 1,
         "plot_audiograms": 1,
+        "plot_corpus": 1,
         "plot_clip": 1,
         "plot_scores": 1,
         "plot_usage": 1,

@@ -24,5 +24,6 @@ def check_cluster():
         raise WorkflowError(str(error))
 
 
-onstart:
+onstart:  # Snakemake keeps one of these only
     check_cluster()
+    check_space()

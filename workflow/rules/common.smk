@@ -270,6 +270,7 @@ def stage_targets(stage):
         "plots": [
             *[curve for variant in VARIANTS for curve in curve_targets(variant)],
             *(f"{RESULTS}/plots/training/{name}.{PLOT}" for name in COMPARED if LOGGED),
+            f"{RESULTS}/corpus/corpus.{PLOT}",
             f"{RESULTS}/plots/audiograms.{PLOT}",
             f"{RESULTS}/plots/clip.{PLOT}",
             f"{RESULTS}/plots/wer_matrix.{PLOT}",

@@ -122,6 +122,63 @@ rule plot_training_comparison:
         "../scripts/plot_training_comparison.py"
 
 
+rule plot_corpus:
+    input:
+        code=code(
+            "plot_corpus",
+            "corpus_card",
+            "plots/__init__",
+            "plots/corpus",
+            "plots/style",
+            "quarantine",
+        ),
+        counts=expand(f"{DATA}/clips/{{split}}.json", split=SPLITS),
+        overlap=f"{DATA}/clips/overlap.json",
+        rejected=expand(f"{DATA}/corpus/{{split}}/rejected.tsv", split=SPLITS),
+        release=[f"{RELEASE}/release.json"] if STREAMED else [],
+    output:
+        figure=figure(f"{RESULTS}/corpus/corpus", "corpus", "Corpus", "corpus"),
+        table=report(
+            f"{RESULTS}/corpus/corpus.csv",
+            caption="../report/corpus_table.rst",
+            category="Corpus",
+            labels={"result": "corpus (table)"},
+        ),
+        excluded=report(
+            f"{RESULTS}/corpus/excluded.csv",
+            caption="../report/corpus_excluded.rst",
+            category="Corpus",
+            labels={"result": "left out, by reason (table)"},
+        ),
+        demographics=report(
+            f"{RESULTS}/corpus/demographics.csv",
+            caption="../report/corpus_demographics.rst",
+            category="Corpus",
+            labels={"result": "demographics (table)"},
+        ),
+        card=f"{RESULTS}/corpus/card.json",
+        clips=f"{RESULTS}/corpus/clips.tsv",
+    log:
+        f"{LOGS}/plots/corpus.log",
+    benchmark:
+        f"{BENCHMARKS}/plot_corpus/corpus.jsonl"
+    conda:
+        "../../envs/plot.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt
+        * (SMALL + sum(CLIP_COUNTS.values()) // 300),
+        runtime=per_attempt(SHORT),
+    params:
+        **PLOT_STYLE,
+        corpus=config["corpus"],
+        splits={
+            split: f"data-*-of-{known['shards']:05d}.arrow"
+            for split, known in config["corpus"]["splits"].items()
+        },
+    script:
+        "../scripts/plot_corpus.py"
+
+
 rule plot_audiograms:
     input:
         code=code(

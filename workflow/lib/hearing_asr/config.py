@@ -194,7 +194,7 @@ def _suggest(name: str, known: Iterable[str]) -> str:
 
 def unknown_target(target: str, variants: Iterable[str]) -> str:
     """What to say of a target on the command line that is neither a rule nor a file."""
-    names = ["all", *STAGES, *variants]
+    names = ["all", "plan", *STAGES, *variants]
     return (
         f"unknown target {target!r}.{_suggest(target, names)} Targets by name: {', '.join(names)}; "
         "variants are those of the config."
