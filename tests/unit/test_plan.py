@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 GUESS = {"train": 1_200_000, "validated": 2_000_000, "dev": 17_000, "test": 17_000}
 DEMO = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 FULL = update(copy.deepcopy(DEMO), yaml.safe_load((ROOT / "config/full.yaml").read_text()))
+EXTRACTED = {"source": "release", "release": "data/cv-corpus-26.0-2026-06-12/en"}
+FULL = update(FULL, {"corpus": EXTRACTED})
 
 
 def changed(config, **keys):

@@ -116,3 +116,18 @@ def test_the_demo_fits_where_one_gigabyte_is_free(tmp_path, monkeypatch):
     with_free(monkeypatch, GB)
     shards = [("corpus_shard", "train")] * 2 + [("masking_shard", "train")] * 6
     check_disk(run, [("demo_release", None), *shards, ("pretrain", None), *FINETUNE * 3])
+
+
+def test_what_interrupted_jobs_have_left_is_not_needed_again(run, tmp_path, monkeypatch):
+    size = job_bytes(run, "finetune").size
+    with_free(monkeypatch, 1.1 * size - 1e6)
+    for name in ("model/checkpoint-1", "model/checkpoint-2"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "optimizer.pt").write_bytes(bytes(500_000))
+    (tmp_path / "more").write_bytes(bytes(10))
+    with pytest.raises(InputError):
+        check_disk(run, FINETUNE, {"corpus": [tmp_path / "model"]})
+    left = [tmp_path / "model", tmp_path / "more", tmp_path / "nowhere"]
+    check_disk(run, FINETUNE, {"models and checkpoints": left})
+    monkeypatch.setattr(preflight, "size_of", lambda path: 10**15)
+    check_disk(run, FINETUNE, {"models and checkpoints": left})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from tests.fakes.archive import link, write_archive
 from tests.fakes.mdc import FakeMdc
 from tests.workflow.conftest import Checkout
 
-KEY = "mdc-key-that-nobody-must-see"
+KEY = secrets.token_hex(16)  # in no file: all are searched for it
 SPLITS = ("train", "dev", "test")
 LANGUAGE = "cv-corpus-99.0-2026-01-01/en"
 OTHERS = [

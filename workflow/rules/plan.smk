@@ -12,12 +12,20 @@ def check_space():
     """Called once, before the first job. Jobs on a cluster start this workflow too, without it."""
     if not config["check_disk"]:
         return
-    jobs = [
-        (job.rule.name, job.wildcards_dict.get("split"))
-        for job in workflow.dag.needrun_jobs()
+    needed = list(workflow.dag.needrun_jobs())
+    jobs = [(job.rule.name, job.wildcards_dict.get("split")) for job in needed]
+    trainings = [
+        os.path.dirname(job.output[0])
+        for job in needed
+        if job.rule.name in ("finetune", "pretrain")
     ]
+    left = {
+        "download": [ARCHIVE_FILE, f"{ARCHIVE_FILE}.part"] if MDC else [],
+        "corpus": [f"{DATA}/corpus/.stream"],
+        "models and checkpoints": trainings,
+    }
     try:
-        check_disk(study(config, DATA, CLIPS), jobs)
+        check_disk(study(config, DATA, CLIPS), jobs, left)
     except InputError as error:
         raise WorkflowError(str(error))
 

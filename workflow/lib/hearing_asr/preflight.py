@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hearing_asr.errors import InputError
@@ -13,16 +13,21 @@ RESERVE = 0.1  # of what is needed: tables, logs, files that are still being wri
 LARGEST = 3  # stages that a message names
 
 
-def check_disk(study: Study, jobs: Iterable[tuple[str, str | None]]) -> None:
+def check_disk(
+    study: Study,
+    jobs: Iterable[tuple[str, str | None]],
+    left: Mapping[str, Iterable[str | Path]] | None = None,
+) -> None:
     """Make sure that every file system holds what jobs are going to write there, and a tenth more.
 
-    What is there already counts for nothing, be it replaced or kept: only what the jobs write is
-    reckoned with, as `plan.job_bytes` says. Stages of unknown size are not, and nothing is checked
-    for a release that is not there: the job that stands for it says so first.
+    What the jobs write is reckoned with, as `plan.job_bytes` says, less what interrupted ones have
+    left behind and will go on from. Stages of unknown size are not, and nothing is checked for a
+    release that is not there: the job that stands for it says so first.
 
     Args:
         study: the run.
         jobs: rule and split (None where a job has none) of each job that is going to run.
+        left: of a stage, the files and folders that its interrupted jobs go on from.
 
     Raises:
         InputError: a file system has too little room.
@@ -39,6 +44,9 @@ def check_disk(study: Study, jobs: Iterable[tuple[str, str | None]]) -> None:
         device = _existing(folder).stat().st_dev
         folders[device].add(folder)
         needed[device][written.stage] += count * written.size
+    for stages in needed.values():
+        for stage in stages.keys() & (left or {}).keys():
+            stages[stage] = max(0, stages[stage] - sum(map(size_of, left[stage])))
     problems = [
         problem
         for device, stages in needed.items()
@@ -60,6 +68,13 @@ def folder_of(study: Study, name: str) -> Path:
         return Path(study.config[name])
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 if there is none."""
+    path = Path(path)
+    files = [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in files)
 
 
 def free_bytes(folder: Path) -> int:
