@@ -165,8 +165,7 @@ rule plot_corpus:
     conda:
         "../../envs/plot.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt
-        * (SMALL + sum(CLIP_COUNTS.values()) // 300),
+        mem_mb=per_clip_of_all(300),
         runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,

@@ -45,6 +45,13 @@ def per_clip(clips):
     )
 
 
+def per_clip_of_all(clips):
+    """Memory of a job that holds that of each clip of all splits."""
+    return lambda wildcards, attempt: (
+        attempt * (SMALL + sum(CLIP_COUNTS.values()) // clips)
+    )
+
+
 # The same for all shards of all splits: jobs of one array cannot ask for different amounts.
 SHARD_RUNTIME = 10 + int(LARGEST_SHARD / 20 / 60)  # at 20 clips per second
 
