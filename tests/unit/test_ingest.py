@@ -263,14 +263,14 @@ def test_an_error_in_a_worker_is_told(tmp_path, release, clips, monkeypatch):
         run(Stream(clips), release, tmp_path / "out")
 
 
-def test_a_full_disk_is_told(tmp_path, release, clips, monkeypatch):
+def test_a_full_disk_is_told(tmp_path, release, clips, checkpoints, monkeypatch):
     def full(self):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(parts, "BUFFER", 1)
     monkeypatch.setattr(parts.os, "fsync", full)
     with pytest.raises(InputError, match="no space left while writing"):
-        run(Stream(clips), release, tmp_path / "out")
+        run(Stream(clips, pause=0.01), release, tmp_path / "out")
 
 
 def test_two_passes_in_one_folder_are_refused(tmp_path, release, clips):

@@ -40,9 +40,14 @@ def is_archive(path: str | Path) -> bool:
 
 
 class Archive:
-    """A tar archive, compressed or not, that is read once from its beginning to its end."""
+    """A tar archive, compressed or not, that is read once from its beginning to its end.
 
-    def __init__(self, path: str | Path) -> None:
+    Args:
+        path: of the file.
+        digest: whether its SHA-256 is wanted.
+    """
+
+    def __init__(self, path: str | Path, digest: bool = False) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(
@@ -50,7 +55,7 @@ class Archive:
                 "(.tar.gz); set corpus.release to where it lies."
             )
         self.size = self.path.stat().st_size
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if digest else None
         self._read = 0
 
     def members(self) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
@@ -70,11 +75,12 @@ class Archive:
                 pass
 
     def sha256(self) -> str:
-        """Of the file, once `members` has been read to the end."""
+        """Of the file, if it was wanted, once `members` has been read to the end."""
         return self._digest.hexdigest()
 
     def _watch(self, data: bytes) -> None:
-        self._digest.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         self._read += len(data)
 
     def _progress(self, members: Iterator[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
@@ -145,7 +151,7 @@ def unpack_tables(
         InputError: the archive is damaged, cut off or another one than `sha256` says; a table is
             missing; there are several releases in it. Nothing is written then.
     """
-    source, folder = Archive(archive), Path(folder)
+    source, folder = Archive(archive, digest=True), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         atomic_path(folder / "release.json") as info,

@@ -166,9 +166,13 @@ class _Recorder:
             self._position, self._last = None, time.monotonic()
 
     def finish(self, position: int) -> None:
-        """Wait until all is stored, and record that."""
+        """Wait until all is stored, and record that.
+
+        Not until it is on the disk itself, which takes a while: the shards are written next, and
+        should the machine fail meanwhile, `_State.is_whole` tells.
+        """
         self._crew.checkpoint(wait=True)
-        self._crew.begin_checkpoint()
+        self._crew.begin_checkpoint(sync=False)
         self._state.record(position, self._crew.checkpoint(wait=True), complete=True)
 
 

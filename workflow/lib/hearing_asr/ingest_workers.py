@@ -72,11 +72,15 @@ class Workers:
         if len(self._chunks[worker]) == CHUNK_CLIPS or self._bytes[worker] >= CHUNK_BYTES:
             self._hand_over(worker)
 
-    def begin_checkpoint(self) -> None:
-        """Have all clips so far brought to the disk, while the work goes on."""
+    def begin_checkpoint(self, sync: bool = True) -> None:
+        """Have all clips so far written, while the work goes on.
+
+        Args:
+            sync: to the disk itself, so that they survive a failure of the machine.
+        """
         for worker in range(len(self._tasks)):
             self._hand_over(worker)
-            self._put(worker, "checkpoint")
+            self._put(worker, "checkpoint", sync)
         self._awaited = len(self._tasks)
         self._lengths = {}
 
@@ -190,10 +194,11 @@ class _Worker:
         except RejectedClip as rejection:
             return rejection
 
-    def _checkpoint(self, _: None) -> None:
+    def _checkpoint(self, synced: bool) -> None:
         lengths, files = self._parts.flush()
         if self._syncing is not None:
             self._syncing.join()
+        files = files if synced else []
         self._syncing = threading.Thread(target=self._sync, args=(lengths, files))
         self._syncing.start()
 

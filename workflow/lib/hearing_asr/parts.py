@@ -16,7 +16,7 @@ from hearing_asr.clip_table import clip_columns, shard_clips
 from hearing_asr.corpus import MISSING, RejectedClip, StoredClip, write_corpus_shard
 from hearing_asr.files import explained
 
-BUFFER = 64 << 20  # bytes of audio that a worker holds before it writes
+BUFFER = 8 << 20  # bytes of audio that a worker holds before it writes
 _NOT_FOUND = RejectedClip(MISSING)
 
 

@@ -20,7 +20,9 @@ from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # of Arrow's streaming format
-ROWS_PER_BATCH = 100  # rows that a reader or writer holds in memory
+# Rows that a reader or writer holds in memory: a few MB of audio. With more, the memory of each
+# batch comes anew from the system, which takes longer than writing it.
+ROWS_PER_BATCH = 25
 ROWS_PER_MAPPING = 10  # rows that are read at random before the file is mapped anew
 
 
@@ -30,7 +32,7 @@ def shard_name(shard: int, shards: int) -> str:
 
 
 def write_shard(path: str | Path, features: Features, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write `rows` to a shard, 100 at a time, and return their number.
+    """Write `rows` to a shard, a few at a time, and return their number.
 
     The file appears under its name only when it is complete. Lists of numbers are given as NumPy
     arrays, audio as `{"bytes": ..., "path": ...}`.
