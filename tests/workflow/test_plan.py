@@ -76,10 +76,11 @@ def test_jobs_of_the_full_study(checkout):
     assert max(map(len, printed.splitlines())) <= 100
 
 
-def test_planning_leaves_nothing_behind(checkout):
+def test_planning_leaves_nothing_behind_but_a_log(checkout):
     checkout.snakemake("plan", "--cores", "1", *options(checkout, "traceless", {}))
     assert not (checkout / "data/traceless").exists()
-    assert not (checkout / "results/traceless").exists()
+    left = [path for path in (checkout / "results/traceless").rglob("*") if path.is_file()]
+    assert left == [checkout / "results/traceless/logs/plan.log"]
 
 
 def test_a_run_that_no_disk_holds_is_refused_before_its_first_job(checkout):

@@ -2,7 +2,7 @@
 # that the disks hold it.
 #
 # in   the configuration; tables and counts where they are there
-# out  nothing: it prints
+# out  nothing but a log: it prints
 
 from hearing_asr.plan import study
 from hearing_asr.preflight import check_disk
@@ -35,6 +35,10 @@ localrules:
 
 
 rule plan:
+    log:
+        f"{LOGS}/plan.log",
+    conda:
+        "../../envs/audio.yaml"
     params:
         data=DATA,
         guess=CLIPS,
