@@ -5,34 +5,6 @@
 #      data/{run}/corpus: a Hugging Face dataset, rejected.tsv beside each split
 
 
-def released_table(wildcards):
-    """The table that a split is taken from."""
-    corpus = config["corpus"]
-    train = wildcards.split == "train"
-    return f"{RELEASE}/{corpus['train_from'] if train else wildcards.split}.{TABLE}"
-
-
-def held_out(wildcards):
-    """Tables whose speakers and sentences a split must not have."""
-    chosen = (
-        config["corpus"]["train_from"] == "validated" and wildcards.split == "train"
-    )
-    return [f"{RELEASE}/{split}.{TABLE}" for split in ("dev", "test")] if chosen else []
-
-
-def selection(wildcards):
-    """Which clips of a split are wanted."""
-    corpus = config["corpus"]
-    filters = dict(corpus["filters"])
-    filtered = wildcards.split in filters.pop("splits")
-    return {
-        **corpus["splits"][wildcards.split],
-        "stratify_by_speaker": corpus["stratify_by_speaker"],
-        "filters": filters if filtered else None,
-        "clip_list": corpus["clip_list"],
-    }
-
-
 rule clip_table:
     input:
         code=code(

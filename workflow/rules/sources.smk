@@ -3,42 +3,6 @@
 # in   corpus.source: an archive, a folder, a dataset of the Hugging Face Hub, or what the demo says
 # out  {RELEASE}/{table}.tsv (.parquet of the hub), release.json
 
-from hearing_asr.archive import is_archive
-
-SOURCE = config["corpus"]["source"]
-DEMO = SOURCE == "demo"
-HUB = SOURCE == "hub"
-MDC = SOURCE == "mdc"
-ARCHIVE = MDC or SOURCE == "release" and is_archive(config["corpus"]["release"])
-STREAMED = ARCHIVE or HUB  # clips come one after the other, and are never files
-FOLDER = not DEMO and not STREAMED
-MISSING = FOLDER and not Path(config["corpus"]["release"]).exists()
-RELEASE = config["corpus"]["release"] if FOLDER and not MISSING else f"{DATA}/release"
-
-# Downloads are shared by all runs, and are nothing that a job could delete: they are no outputs.
-DOWNLOAD = f"{config['data_dir']}/mdc/{config['corpus']['mdc']['dataset']}"
-ARCHIVE_FILE = f"{DOWNLOAD}.tar.gz" if MDC else config["corpus"]["release"]
-HUB_DATASET = config["corpus"]["hub"]
-
-TABLE = "parquet" if HUB else "tsv"
-TABLES = list(SPLITS)
-if config["corpus"]["train_from"] == "validated":
-    TABLES.append("validated")
-
-
-def durations():
-    """The table with the lengths of the clips, where the release has one."""
-    table = f"{RELEASE}/clip_durations.tsv"
-    known = DEMO or ARCHIVE or FOLDER and not MISSING and Path(table).exists()
-    return [table] if known else []
-
-
-def archive_there():
-    """An archive as an input: what depends on it is made again when it changes."""
-    if MDC:
-        return [f"{DOWNLOAD}.json"]
-    return [ARCHIVE_FILE] if Path(ARCHIVE_FILE).exists() else []
-
 
 if DEMO:
 
