@@ -32,8 +32,13 @@ demo: .venv/installed
 	@echo
 	@cat results/demo/metrics/wer_matrix.csv
 
+# Tests on a real Slurm mostly wait, so the others run beside them.
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/slurm > .slurm-tests.log 2>&1 & slurm=$$!; \
+	$(BIN)/python -m pytest --ignore tests/slurm; others=$$?; \
+	wait $$slurm; on_slurm=$$?; \
+	cat .slurm-tests.log; \
+	test $$others -eq 0 -a $$on_slurm -eq 0
 
 unit: .venv/installed-test
 	$(BIN)/python -m pytest tests/unit

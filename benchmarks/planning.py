@@ -13,6 +13,8 @@ from benchmarks import checkout
 from benchmarks.common import ROOT, Row, Section, default_variants, say
 
 STUDY = "config/full.yaml"
+# The source that has a job per shard.
+EXTRACTED = {"source": "release", "release": "data/cv-corpus-26.0-2026-06-12/en"}
 GROWTH = 0.5  # a job among ten times as many may take twice as long; if quadratic, ten times
 
 # The same shards and stages with nothing but the files: no code among the inputs, no functions,
@@ -120,7 +122,8 @@ def sections(plans: Mapping[int, tuple[Plan, Plan]]) -> Iterator[Section]:
 
 def dry_run(project: Path, shards: Mapping[str, int]) -> Plan:
     """Plan the study in a copy of the checkout."""
-    overlay = {"corpus": {"splits": {name: {"shards": n} for name, n in shards.items()}}}
+    splits = {name: {"shards": n} for name, n in shards.items()}
+    overlay = {"corpus": {**EXTRACTED, "splits": splits}}
     (project / "shards.yaml").write_text(yaml.safe_dump(overlay))
     return _plan(project, "--configfile", STUDY, "shards.yaml")
 

@@ -38,7 +38,7 @@ def write_clips(folder: Path, count: int, mean: float) -> Path:
         path = _name(number)
         soundfile.write(folder / "clips" / path, samples, RELEASE_RATE, **MP3)
         rows.append({"client_id": f"{number:0128x}", "path": path, "sentence": sentence})
-    _write_table(folder, rows)
+    write_table(folder / TABLE, rows)
     return folder
 
 
@@ -50,7 +50,7 @@ def link_clips(release: Path, folder: Path, count: int) -> Path:
     for number, row in enumerate(itertools.islice(again_and_again, count)):
         os.link(release / "clips" / row["path"], folder / "clips" / _name(number))
         rows.append({**row, "path": _name(number)})
-    _write_table(folder, rows)
+    write_table(folder / TABLE, rows)
     return folder
 
 
@@ -126,7 +126,8 @@ def _name(number: int) -> str:
     return f"common_voice_en_{number:08d}.mp3"
 
 
-def _write_table(folder: Path, rows: Iterable[dict[str, str]]) -> None:
+def write_table(table: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Write a table as Common Voice writes them."""
     lines = ["\t".join(row.get(column, "") for column in COLUMNS) for row in rows]
     text = "".join(f"{line}\n" for line in ["\t".join(COLUMNS), *lines])
-    (folder / TABLE).write_text(text, encoding="utf-8")
+    table.write_text(text, encoding="utf-8")

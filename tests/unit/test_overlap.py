@@ -60,6 +60,12 @@ def test_what_splits_have_in_common_is_told_unless_it_is_allowed(
         assert json.loads((tmp_path / "o.json").read_text())["train/dev"][kind] == 1
 
 
+def test_the_order_of_the_splits_does_not_matter(splits, tmp_path):
+    files = splits(ANN, [line("b.mp3", "New.", client_id="ann" + "x" * 100)])
+    with pytest.raises(InputError, match=r"dev and train have 1 speakers.*corpus.train_from"):
+        check_splits({"dev": files["dev"], "train": files["train"]}, tmp_path / "o.json")
+
+
 def test_bare_sentences():
     assert bare("It’s  HERE—now!") == bare("it s here now")
     assert bare("ﬁne") == "fine"

@@ -89,7 +89,7 @@ def _mistake(first: str, second: str, kind: str, values: set[str]) -> str:
     shown = ", ".join(repr(value) for value in some) + (", ..." if len(values) > 3 else "")
     if kind == CLIPS:
         remedy = "Take a clip out of one of the tables; a clip is in one split only"
-    elif first == "train":
+    elif "train" in (first, second):
         remedy = (
             "Set corpus.train_from to validated, which leaves them out of train, or allow it: "
             f"corpus.allow_overlap: [{kind}]"
