@@ -243,6 +243,7 @@ def test_another_format_draws_every_figure_again(demo):
         "plot_training": 3,
         "plot_training_comparison": 1,
         "plot_audiograms": 1,
+        "plot_corpus": 1,
         "plot_clip": 1,
         "plot_scores": 1,
         "plot_usage": 1,

@@ -161,6 +161,13 @@ def max_rejected(wildcards, input):
     return config["corpus"]["max_rejected"]
 
 
+def corpus_section(wildcards, input):
+    """For the corpus card. Derived from `input`, as `max_rejected`: what changes the corpus changes
+    the card's inputs as well.
+    """
+    return config["corpus"]
+
+
 def refuse_target(wildcards):
     raise WorkflowError(unknown_target(wildcards.target, VARIANTS))
 

@@ -169,7 +169,7 @@ rule plot_corpus:
         runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
-        corpus=config["corpus"],
+        corpus=corpus_section,
         splits={
             split: f"data-*-of-{known['shards']:05d}.arrow"
             for split, known in config["corpus"]["splits"].items()
