@@ -131,3 +131,20 @@ def test_what_interrupted_jobs_have_left_is_not_needed_again(run, tmp_path, monk
     check_disk(run, FINETUNE, {"models and checkpoints": left})
     monkeypatch.setattr(preflight, "size_of", lambda path: 10**15)
     check_disk(run, FINETUNE, {"models and checkpoints": left})
+
+
+def test_a_run_is_not_refused_by_what_nobody_knows(tmp_path, monkeypatch):
+    """A small archive, a dataset of the hub or of another language is not all of English."""
+    (tmp_path / "small.tar.gz").write_bytes(bytes(9_000_000))
+    archive = {"source": "release", "release": str(tmp_path / "small.tar.gz")}
+    jobs = [("corpus_stream", None), *[("masking_shard", "train")] * 3 * 256]
+    with_free(monkeypatch, GB)
+    check_disk(planned(changed(FULL, corpus=archive), tmp_path), jobs)
+    for unknown in (
+        {"source": "hub", "hub": {"dataset": "somebody/small"}},
+        {"source": "mdc", "mdc": {"dataset": "common-voice-basque"}},
+    ):
+        check_disk(planned(changed(FULL, corpus=unknown), tmp_path), jobs)
+    english = {"source": "mdc", "mdc": {"dataset": "cmqim2hn800ssnr07gvmpcnwu"}}
+    with pytest.raises(InputError, match="corpus 244 GB"):
+        check_disk(planned(changed(FULL, corpus=english), tmp_path), jobs)

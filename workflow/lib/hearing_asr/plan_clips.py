@@ -9,6 +9,7 @@ from pathlib import Path
 from hearing_asr import plan_costs as costs
 
 HOUR = 3600  # seconds
+GUESS = "a guess: all of Common Voice English"
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class Speech:
         clips: their number.
         hours: of speech.
         source: where these numbers are from.
+        certain: whether they are good enough to refuse a run by.
     """
 
     clips: int
     hours: float
     source: str
+    certain: bool = True
 
 
 def count_clips(
@@ -32,14 +35,17 @@ def count_clips(
     """How many clips a split will have, from the best that there is.
 
     What was chosen by an earlier job counts most, then the clip list, then the tables of the
-    release, then the configuration of the demo, then `guess`. Filters are not reckoned with.
+    release, then the configuration of the demo, then the size of an archive against that of Common
+    Voice English, then `guess`. Filters are not reckoned with.
     """
     table = corpus["train_from"] if split == "train" else split
     known = _chosen(data / f"clips/{split}.json", corpus["clip_list"] is not None)
     if known is None:
         clips, source = _available(split, table, corpus, release, guess)
         seconds, lengths = _mean_seconds(corpus["source"], data, release)
-        known = Speech(clips, clips * seconds / HOUR, f"{source}; {lengths}")
+        english = corpus["source"] == "mdc" and corpus["mdc"]["dataset"] in costs.ENGLISH
+        certain = source != GUESS or english
+        known = Speech(clips, clips * seconds / HOUR, f"{source}; {lengths}", certain)
     return _capped(known, **_limits(corpus["splits"][split]))
 
 
@@ -71,7 +77,11 @@ def _available(
         return read_metadata(path).num_rows, str(path)
     if corpus["source"] == "demo":
         return corpus["demo"]["clips"][split], f"corpus.demo.clips.{split}"
-    return guess[table], "a guess: all of Common Voice English"
+    archive = Path(corpus["release"] or "")
+    if corpus["source"] == "release" and archive.is_file():
+        share = min(1.0, archive.stat().st_size / costs.ARCHIVE)
+        return max(1, round(guess[table] * share)), "a guess by the size of the archive"
+    return guess[table], GUESS
 
 
 def _listed(path: Path, split: str) -> int:

@@ -21,6 +21,8 @@ DTYPE_BYTES = {"float16": 2, "float32": 4}
 LOGMEL_ROW = 564  # bytes of a clip's other columns; measured: 25,285,234 - 16,000 B/s, 800 clips
 PREDICTION_ROW = 250  # bytes of a clip's reference, hypothesis and names; assumed, not compressed
 ARCHIVE = 90e9  # bytes of the archive of Common Voice 26.0 English, about
+# Ids of Common Voice English on Mozilla Data Collective: 26.0, 25.0.
+ENGLISH = ("cmqim2hn800ssnr07gvmpcnwu", "cmndapwry02jnmh07dyo46mot")
 
 WEIGHT = 4  # bytes of a parameter, saved in float32
 CHECKPOINT = 3 * WEIGHT  # weights and the two moments of Adam, in float32

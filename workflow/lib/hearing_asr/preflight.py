@@ -1,5 +1,6 @@
 """Whether the disks hold what a run is going to write; asked before its first job."""
 
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from hearing_asr.errors import InputError
 from hearing_asr.plan import HUB_CACHE, Study, job_bytes
 from hearing_asr.plan_text import byte_text
+
+log = logging.getLogger("hearing_asr")
 
 RESERVE = 0.1  # of what is needed: tables, logs, files that are still being written
 LARGEST = 3  # stages that a message names
@@ -22,7 +25,8 @@ def check_disk(
 
     What the jobs write is reckoned with, as `plan.job_bytes` says, less what interrupted ones have
     left behind and will go on from. Stages of unknown size are not, and nothing is checked for a
-    release that is not there: the job that stands for it says so first.
+    release that is not there (the job that stands for it says so first), or of which nobody knows
+    how large it is (a dataset of the hub, another one than English of Mozilla Data Collective).
 
     Args:
         study: the run.
@@ -33,6 +37,9 @@ def check_disk(
         InputError: a file system has too little room.
     """
     if study.kind == "missing":
+        return
+    if not all(speech.certain for speech in study.splits.values()):
+        log.warning("how much disk this run needs is not known before its tables are there")
         return
     needed: dict[int, Counter] = defaultdict(Counter)
     folders: dict[int, set[Path]] = defaultdict(set)
