@@ -1,5 +1,6 @@
 """Whether a run that fits no disk is refused, and one that fits is not."""
 
+import json
 import os
 from types import SimpleNamespace
 
@@ -13,14 +14,14 @@ from tests.unit.test_plan import DEMO, FULL, changed, planned
 
 FINETUNE = [("finetune", None)]
 GB = 10**9
+ENGLISH = {"source": "mdc", "mdc": {"dataset": "cmqim2hn800ssnr07gvmpcnwu"}}
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A study whose corpus is there in name."""
-    (tmp_path / "release").mkdir()
+    """The full study, of which nothing is there."""
     folders = {"data_dir": str(tmp_path / "d/x"), "results_dir": str(tmp_path / "r/y")}
-    config = changed(FULL, corpus={"release": str(tmp_path / "release")}, **folders)
+    config = changed(FULL, corpus=ENGLISH, **folders)
     return planned(config, tmp_path)
 
 
@@ -95,6 +96,10 @@ def test_a_missing_release_is_told_by_its_job(tmp_path, monkeypatch):
 
 def test_downloads_of_the_hub_go_to_its_cache(tmp_path, monkeypatch):
     hub = changed(FULL, corpus={"source": "hub", "hub": {"dataset": "owner/name"}})
+    (tmp_path / "data/clips").mkdir(parents=True)
+    for split, hours in (("train", 1733), ("dev", 25), ("test", 25)):  # chosen once already
+        counts = {"chosen": 1000, "hours": hours, "beyond": 0}
+        (tmp_path / f"data/clips/{split}.json").write_text(json.dumps(counts))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     with_free(monkeypatch, GB)
     with pytest.raises(InputError, match="/cache: 45 GB needed"):
@@ -145,6 +150,5 @@ def test_a_run_is_not_refused_by_what_nobody_knows(tmp_path, monkeypatch):
         {"source": "mdc", "mdc": {"dataset": "common-voice-basque"}},
     ):
         check_disk(planned(changed(FULL, corpus=unknown), tmp_path), jobs)
-    english = {"source": "mdc", "mdc": {"dataset": "cmqim2hn800ssnr07gvmpcnwu"}}
     with pytest.raises(InputError, match="corpus 244 GB"):
-        check_disk(planned(changed(FULL, corpus=english), tmp_path), jobs)
+        check_disk(planned(changed(FULL, corpus=ENGLISH), tmp_path), jobs)
