@@ -186,8 +186,8 @@ class _Client:
         if not self._key:
             raise InputError(
                 f"the environment variable {KEY} is not set, which Mozilla Data Collective needs "
-                f"for the dataset {dataset}. Make a key on {SITE} (your profile, API) and export "
-                "it where Snakemake is started."
+                f"for the dataset {dataset}. Make a key ({SITE}/api-reference) and export it where "
+                "Snakemake is started."
             )
         self._http = requests.Session()
         self._http.auth = lambda request: request  # nothing of ~/.netrc
@@ -272,7 +272,7 @@ class _Client:
         name = self._dataset
         return {
             401: f"{name}: Mozilla Data Collective does not accept the key in {KEY} (401). Make a "
-            f"new one on {SITE} (your profile, API).",
+            f"new one ({SITE}/api-reference).",
             402: f"{name}: the dataset has to be bought (402), at {self._page}.",
             403: f"{name}: access is refused (403), most likely because its terms are not accepted "
             f"yet. Log in with the account of the key, open {self._page}, accept them, and start "
