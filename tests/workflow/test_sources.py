@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from hearing_asr.quarantine import read_quarantine
 from tests.fakes.archive import link, write_archive
 from tests.fakes.mdc import FakeMdc
 from tests.workflow.conftest import Checkout
@@ -82,6 +83,55 @@ def test_an_archive_gives_the_same_shards(demo, project, archive):
     assert not list(project.folder.glob("data/archive/**/*.mp3"))
     assert not (project / "data/archive/corpus/.stream").exists()
     assert not project.planned("corpus", "--configfile", "archive.yaml")
+
+
+def test_an_archive_with_every_defect(project, release, tmp_path):
+    """Those that real releases had; each costs what is damaged, and nothing else."""
+    clips = {path.name: path.read_bytes() for path in sorted((release / "clips").iterdir())}
+    tables = {path.name: path.read_text() for path in sorted(release.glob("*.tsv"))}
+    header, *rows = [line.split("\t") for line in tables["train.tsv"].splitlines()]
+    sentence = header.index("sentence")
+    paths = [row[header.index("path")] for row in rows]
+    clips[paths[0]] = b""
+    clips[paths[1]] = b"<html>not found</html>"
+    clips[paths[2]] = clips[paths[2]][: len(clips[paths[2]]) // 2]
+    del clips[paths[3]], clips[paths[4]]  # a link stands for the second
+    rows[10][sentence], rows[11][sentence] = '"An unbalanced quote', '"" and "more'
+    rows[12][sentence] = "سلام دنیا \N{RIGHT-TO-LEFT MARK}— ﬁn"
+    rows[13][sentence] = "A\ttab."
+    rows[14][sentence] = "  "
+    rows.append(rows[20])
+    tables["train.tsv"] = "\n".join("\t".join(row) for row in [header, *rows]) + "\n"
+    others = [*OTHERS, link(f"{LANGUAGE}/clips/{paths[4]}", "/etc/passwd")]
+    path = write_archive(tmp_path / "bad.tar.gz", clips, tables, root=LANGUAGE, others=others)
+    corpus = {"source": "release", "release": str(path), "max_rejected": 0.02}
+    output = build(project, "defects", corpus)
+    train = datasets.load_from_disk(project / "data/defects/corpus")["train"]
+    lost = {*paths[:5], paths[13], paths[14]}
+    assert sorted(train["path"]) == sorted(set(paths) - lost)
+    sentences = dict(zip(train["path"], train["sentence"], strict=True))
+    for row in (10, 11, 12):
+        assert sentences[paths[row]] == rows[row][sentence]
+    excluded = read_quarantine(project / "data/defects/clips/train.excluded.tsv")
+    assert {(name, reason) for name, reason, _ in excluded} == {
+        (paths[13], "damaged row"),
+        (paths[14], "empty sentence"),
+        (paths[20], "duplicate row"),
+    }
+    rejected = read_quarantine(project / "data/defects/corpus/train/rejected.tsv")
+    assert {name: reason for name, reason, _ in rejected} == {
+        paths[0]: "empty file",
+        paths[1]: "undecodable",
+        paths[2]: "truncated",
+        paths[3]: "missing",
+        paths[4]: "missing",
+    }
+    assert "1 of 801 rows are damaged and left out (line 15: 14 fields where" in output
+    assert "train/rejected.tsv: 5 of 798 clips rejected" in output
+    strict = build(project, "strict", corpus | {"max_rejected": 0.001}, check=False)
+    assert "1 of 801 rows are damaged (line 15" in strict
+    assert "max_rejected = 0.001" in strict
+    assert not (project / "data/strict/corpus").exists()
 
 
 def test_an_extracted_release_gives_the_same_shards(demo, project, release):
