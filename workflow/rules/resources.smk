@@ -64,7 +64,7 @@ STREAM_RUNTIME = 30 + int(
 
 def stream_memory(wildcards, attempt, threads):
     """Each process decodes and buffers; the one that reads knows where each clip belongs."""
-    return attempt * (700 * threads + SMALL + sum(CLIP_COUNTS.values()) // 2_000)
+    return attempt * (450 * threads + SMALL + sum(CLIP_COUNTS.values()) // 2_000)
 
 
 def training_memory(wildcards, attempt):

@@ -85,9 +85,8 @@ def download(
     archive, receipt = Path(archive), Path(receipt)
     if archive.exists() and sha256 is not None:
         _check(archive, None, sha256, dataset)
-        known = _known(receipt) or {"dataset": dataset, "downloaded": None}
         log.info("%s is here already, with the SHA-256 of corpus.sha256", archive)
-        _write(receipt, {**known, "size": archive.stat().st_size, "sha256": sha256})
+        _write(receipt, {"dataset": dataset} | _facts(archive, sha256))
         return
     client = _Client(dataset)
     release = client.find()
@@ -100,8 +99,7 @@ def download(
         with alone(archive, "downloading it"):
             digest = _transfer(client, release, expected, archive)
     known = {key: getattr(release, key) for key in ("dataset", "id", "name", "filename", "page")}
-    known |= {"size": archive.stat().st_size, "sha256": digest}
-    _write(receipt, known | {"downloaded": datetime.now(UTC).date().isoformat()})
+    _write(receipt, known | _facts(archive, digest))
 
 
 def _expected(release: Release, sha256: str | None) -> str | None:
@@ -305,11 +303,11 @@ def _wait(response: requests.Response | None) -> float:
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _known(receipt: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(receipt.read_text())
-    except (OSError, ValueError):
-        return None
+def _facts(archive: Path, sha256: str) -> dict[str, Any]:
+    """What is known of the file itself."""
+    status = archive.stat()
+    date = datetime.fromtimestamp(status.st_mtime, UTC).date().isoformat()
+    return {"size": status.st_size, "sha256": sha256, "downloaded": date}
 
 
 def _write(receipt: Path, known: dict[str, Any]) -> None:
