@@ -18,7 +18,6 @@ CORES = os.cpu_count() or 1
 SHARDS = 8
 ROOT = "cv-corpus/en"
 FLOOR = 0.75  # of the bare loop's speed, at least
-GROWTH = 0.9  # as in `memory`
 LIMIT = 1024  # MiB per process
 LOOK = 0.1  # seconds
 ROUNDS = 3
@@ -63,9 +62,7 @@ def measure(
             stream(path, folder / "stream")
         path.unlink()
     kinds = {"the process that reads": "parent", "the worker that takes most": "child"}
-    rows = [
-        Row(what, peaks[small][kind], peaks[large][kind], GROWTH) for what, kind in kinds.items()
-    ]
+    rows = [Row(what, peaks[small][kind], peaks[large][kind]) for what, kind in kinds.items()]
     yield Section("Peak memory of the pass: MiB", f"{small:,} clips", f"{large:,} clips", rows)
     most = max(peaks[large]["parent"], peaks[large]["child"])
     yield Section(
