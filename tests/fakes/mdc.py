@@ -22,7 +22,8 @@ class FakeMdc:
         refuse: status with which the API answers (401, 402, 403, 404, 410, 500, ...), if it does.
         refusals: how often; None: always.
         retry_after: what it says with 429.
-        cut_after: the storage's first answer ends behind so many bytes.
+        cut_after: the storage's answers end behind so many bytes.
+        cuts: how many of them.
         range: how the storage answers a Range: `yes` (206), `ignored` (200), `wrong` (206 with
             another part), `refused` (416).
         checksum: what the API states; None: nothing; `right`: what it is.
@@ -42,6 +43,7 @@ class FakeMdc:
         refusals: int | None = None,
         retry_after: str = "0",
         cut_after: int | None = None,
+        cuts: int = 1,
         range: str = "yes",
         checksum: str | None = "right",
         corrupt: int = 0,
@@ -53,7 +55,8 @@ class FakeMdc:
         self.content = archive.read_bytes()
         self.filename, self.key, self.dataset = archive.name, key, ID
         self.refuse, self.refusals, self.retry_after = refuse, refusals, retry_after
-        self.cut_after, self.range, self.corrupt = cut_after, range, corrupt
+        self.cut_after, self.cuts = cut_after, cuts
+        self.range, self.corrupt = range, corrupt
         self.expire_after, self.drop, self.longer, self.pause = expire_after, drop, longer, pause
         digest = hashlib.sha256(self.content).hexdigest()
         self.checksum = digest if checksum == "right" else checksum
@@ -181,9 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
             end = len(mdc.content)
             self.send_header("Content-Range", f"bytes {stated}-{end - 1}/{end}")
         self.end_headers()
-        limits = [limit for limit in (mdc.cut_after, mdc.expire_after) if limit is not None]
-        mdc.cut_after = None
-        left = min([len(body), *(limit - mdc.sent[link] for limit in limits)])
+        left = len(body)
+        if mdc.cut_after is not None and mdc.cuts:
+            mdc.cuts -= 1
+            left = min(left, mdc.cut_after)
+        if mdc.expire_after is not None:
+            left = min(left, mdc.expire_after - mdc.sent[link])
         for start in range(0, left, 1 << 16):
             piece = bytes(body[start : min(start + (1 << 16), left)])
             self.wfile.write(piece)

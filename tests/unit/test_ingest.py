@@ -180,6 +180,20 @@ def test_work_behind_the_last_checkpoint_does_not_count(tmp_path, release, clips
     assert contents(out) == contents(release / "expected")
 
 
+def test_what_lies_behind_the_recorded_length_does_not_count(tmp_path, release, clips, checkpoints):
+    """As a worker leaves it that lived on for a moment after the others were killed."""
+    out = tmp_path / "out"
+    with pytest.raises(InputError):
+        run(Stream(clips, fail_at=40), release, out)
+    for file in (out / ".stream").rglob("attempt-1/*"):
+        with open(file, "ab") as opened:
+            opened.write(b"[0, 9, 1.0, 0.5]\n")
+    last = Stream(clips)
+    run(last, release, out)
+    assert last.skipped[0] > 0
+    assert contents(out) == contents(release / "expected")
+
+
 @pytest.mark.parametrize("moment", ["decoding", "writing", "publishing"])
 def test_a_pass_that_is_killed_goes_on(tmp_path, release, clips, checkpoints, monkeypatch, moment):
     out = tmp_path / "out"

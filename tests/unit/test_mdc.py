@@ -133,11 +133,28 @@ def test_a_part_of_another_file_is_not_continued(here, served, monkeypatch):
     assert here.archive.read_bytes() == other
 
 
-@pytest.mark.parametrize("answer", ["ignored", "wrong", "refused"])
-def test_a_server_that_cannot_continue_sends_all_of_it(here, served, answer):
+def test_as_long_as_something_comes_there_is_hope(here, served, monkeypatch):
+    monkeypatch.setattr(transfer, "ATTEMPTS", 3)
+    with FakeMdc(served, KEY, cut_after=200_000, cuts=10) as fake:
+        here.get(fake)
+        assert fake.requests["file"] == 11
+    assert here.archive.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("ignored", "sends the file from its beginning"),
+        ("wrong", "another part of the file came"),
+        ("refused", "does not know the rest"),
+    ],
+)
+def test_a_server_that_cannot_continue_sends_all_of_it(here, served, answer, told, caplog):
+    caplog.set_level(logging.INFO)
     with FakeMdc(served, KEY, cut_after=HALF, range=answer) as fake:
         here.get(fake)
         assert fake.ranges[:2] == [None, f"bytes={HALF}-"]
+    assert told in caplog.text
     assert here.archive.read_bytes() == CONTENT
 
 

@@ -54,7 +54,7 @@ def test_what_splits_have_in_common_is_told_unless_it_is_allowed(
         assert not (tmp_path / "o.json").exists()
     if kind is None:
         with pytest.raises(InputError):
-            check_splits(files, tmp_path / "o.json", ["speakers", "sentences"])
+            check_splits(files, tmp_path / "o.json", ["speakers", "sentences", "clips"])
     else:
         check_splits(files, tmp_path / "o.json", [kind])
         assert json.loads((tmp_path / "o.json").read_text())["train/dev"][kind] == 1

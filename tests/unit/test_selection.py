@@ -108,6 +108,10 @@ def test_stratified_every_speaker_has_a_turn_before_any_has_another(clips, count
         assert got == clips_of or got >= taken.max() - 1
 
 
+def test_a_limit_that_is_just_reached_is_kept():
+    assert list(prefix(np.array([2, 0, 1]), np.full(3, 1800.0), None, 1.0)) == [2, 0]
+
+
 def test_limits_in_hours_are_those_of_the_release(tmp_path):
     source, output = many(tmp_path, 100), tmp_path / "c.parquet"
     durations = tmp_path / "clip_durations.tsv"
@@ -149,6 +153,7 @@ PEOPLE = [
         ({"drop_empty_sentences": True}, {5: "empty sentence"}),
         ({"min_characters": 5}, {5: "sentence too short", 6: "sentence too short"}),
         ({"max_characters": 98}, {7: "sentence too long"}),
+        ({"max_characters": 99, "min_characters": 1}, {5: "sentence too short"}),
         ({"min_up_votes": 3},
          {4: "damaged row"} | dict.fromkeys((1, 2, 3, 5, 6, 7), "too few up votes")),
         ({"max_down_votes": 2}, {2: "too many down votes"}),
