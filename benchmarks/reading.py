@@ -46,7 +46,7 @@ def here(folder: Path) -> float:
     """One pass over the log-Mel dataset, as training reads it."""
     from hearing_asr.training_data import LogMelCollator, LogMelDataset
 
-    dataset = LogMelDataset(folder)
+    dataset = LogMelDataset([folder])
     collate = LogMelCollator(pipeline.NUM_MEL_BINS, pipeline.WINDOW_FRAMES)
     return _pass(lambda indices: collate(dataset.__getitems__(indices)), len(dataset))
 

@@ -105,9 +105,9 @@ def test_default_audiograms_fall_and_rise_in_equal_steps():
         ("training.lr_scheduler_type", "step", "expected linear or cosine or"),
         ("corpus.max_rejected", 1.5, "corpus.max_rejected: 1.5 is greater than the maximum"),
         (
-            "plots.format",
-            "gif",
-            "plots.format: 'gif' is not allowed; expected png or pdf or svg or jpg",
+            "plots.formats",
+            ["gif"],
+            "plots.formats.0: 'gif' is not allowed; expected png or pdf or svg or jpg",
         ),
         ("plots.figsize", [12], "plots.figsize"),
         ("run", "../elsewhere", "run: '../elsewhere' does not match"),
@@ -175,15 +175,15 @@ def test_a_wrong_audiogram_is_refused_by_key(audiogram, message):
 
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(InputError) as caught:
-        load({"plots": {"format": "gif"}, "training": {"max_steps": 0}})
-    assert "plots.format" in str(caught.value)
+        load({"plots": {"dpi": "gif"}, "training": {"max_steps": 0}})
+    assert "plots.dpi" in str(caught.value)
     assert "training.max_steps" in str(caught.value)
 
 
 def test_a_missing_key_is_named():
     config = copy.deepcopy(DEMO)
-    del config["training"]["seed"]
-    with pytest.raises(InputError, match="training: missing: seed"):
+    del config["training"]["seeds"]
+    with pytest.raises(InputError, match="training: missing: seeds"):
         load_config(config, [config], SCHEMA)
 
 

@@ -292,7 +292,7 @@ def test_evaluation_loss_and_wer(toy):
     finetune(toy_settings(toy, eval_batch_size=3))
     tags = scalars(toy / "output")
     model = WhisperForConditionalGeneration.from_pretrained(toy / "output").eval()
-    clips = module.LogMelDataset(toy / "dev")
+    clips = module.LogMelDataset([toy / "dev"])
     batch = module.LogMelCollator(80, 100)(clips.__getitems__(range(3)))
     with torch.no_grad():
         loss = model(**batch).loss.item()
@@ -368,7 +368,7 @@ def test_model_and_data_must_fit(toy):
     with pytest.raises(InputError, match="another model, language or task"):
         finetune(toy_settings(toy, language="de"))
     with pytest.raises(InputError, match="no log-Mel dataset"):
-        finetune(toy_settings(toy, train_folder=str(toy / "absent")))
+        finetune(toy_settings(toy, train_folders=[str(toy / "absent")]))
     with pytest.raises(InputError, match="config.json is missing"):
         finetune(toy_settings(toy, model_folder=str(toy)))
     with pytest.raises(InputError, match="num_gpus is 99"):

@@ -1,23 +1,19 @@
 """Counts and rates against hand-made alignments, jiwer and a textbook edit distance."""
 
 import random
-from pathlib import Path
 
 import jiwer
 import numpy as np
 import pandas as pd
 import pytest
 
-from hearing_asr.errors import InputError
 from hearing_asr.scoring import (
     COUNT_COLUMNS,
+    RATES,
+    RAW,
     compute_wer,
-    corpus_scores,
-    read_predictions,
+    corpus_rates,
     score_clips,
-    score_table,
-    wer_matrix,
-    write_scores,
 )
 
 WORDS = ["peter", "kathy", "sees", "gives", "two", "nine", "large", "old", "red", "desks", "mugs"]
@@ -110,38 +106,51 @@ def test_as_many_hypotheses_as_references():
         score_clips(["two"], [])
 
 
+def totals(references: list[str], hypotheses: list[str]) -> dict[str, float]:
+    """What `corpus_rates` takes; the texts are raw and normalized at once."""
+    scored = counts(references, hypotheses)
+    wrong = scored[["word_substitutions", "word_deletions", "word_insertions"]].sum(axis=1) > 0
+    summed = scored.sum().to_dict()
+    raw = {f"{RAW}{name}": value for name, value in summed.items()}
+    return summed | raw | {"wrong_clips": wrong.sum(), "clips": len(scored)}
+
+
 def test_corpus_rates_are_jiwers():
     references, hypotheses = random_pairs(300)
-    scores = corpus_scores(counts(references, hypotheses))
-    assert scores["wer"] == pytest.approx(jiwer.wer(references, hypotheses), abs=1e-12)
-    assert scores["cer"] == pytest.approx(jiwer.cer(references, hypotheses), abs=1e-12)
-    assert scores["clips"] == 300
-    assert scores["excluded"] == 0
-    assert scores["words"] == sum(len(text.split()) for text in references)
-    assert scores["chars"] == sum(map(len, references))
+    rates = corpus_rates(totals(references, hypotheses))
+    assert tuple(rates) == RATES
+    assert rates["wer"] == pytest.approx(jiwer.wer(references, hypotheses), abs=1e-12)
+    assert rates["mer"] == pytest.approx(jiwer.mer(references, hypotheses), abs=1e-12)
+    assert rates["wil"] == pytest.approx(jiwer.wil(references, hypotheses), abs=1e-12)
+    assert rates["cer"] == pytest.approx(jiwer.cer(references, hypotheses), abs=1e-12)
+    assert (rates["raw_wer"], rates["raw_cer"]) == (rates["wer"], rates["cer"])
+    wrong = [one != other for one, other in zip(references, hypotheses, strict=True)]
+    assert rates["ser"] == pytest.approx(np.mean(wrong))
 
 
 def test_long_clips_weigh_more():
-    scores = corpus_scores(counts(["a b c d e f g h i", "x"], ["a b c d e f g h i", "y"]))
-    assert scores["wer"] == pytest.approx(1 / 10)
+    rates = corpus_rates(totals(["a b c d e f g h i", "x"], ["a b c d e f g h i", "y"]))
+    assert rates["wer"] == pytest.approx(1 / 10)
+    assert rates["ser"] == 0.5
 
 
-def test_rates_can_exceed_one():
-    assert corpus_scores(counts(["two"], ["two old red mugs"]))["wer"] == 3.0
+def test_rates_can_exceed_one_but_match_errors_cannot():
+    rates = corpus_rates(totals(["two"], ["two old red mugs"]))
+    assert rates["wer"] == 3.0
+    assert rates["mer"] == 3 / 4
+    assert rates["wil"] == pytest.approx(1 - 1 / 4)
 
 
-def test_empty_references_are_excluded_and_counted():
-    scores = corpus_scores(counts(["two mugs", "", ""], ["two", "nine old", ""]))
-    assert (scores["clips"], scores["excluded"]) == (1, 2)
-    assert scores["wer"] == 0.5
-    assert scores["word_insertions"] == 0
+def test_rates_where_nothing_was_written_or_said():
+    silent = corpus_rates(totals(["two mugs"], [""]))
+    assert [silent[name] for name in ("wer", "mer", "wil", "cer", "ser")] == [1.0] * 5
+    assert not np.isfinite(corpus_rates(totals([""], ["two"]))["wer"])
 
 
-def test_nothing_to_score():
-    with pytest.raises(InputError, match=r"not a single clip"):
-        corpus_scores(counts([], []))
-    with pytest.raises(InputError, match=r"none of 2 clips.*evaluation\.normalizer"):
-        corpus_scores(counts(["", ""], ["a", ""]))
+def test_raw_rates_are_of_the_raw_counts():
+    mixed = totals(["a b"], ["a c"]) | {"raw_word_hits": 3, "raw_word_substitutions": 1}
+    assert corpus_rates(mixed)["wer"] == 1 / 2
+    assert corpus_rates(mixed)["raw_wer"] == 1 / 4
 
 
 def test_compute_wer_normalizes_both_sides():
@@ -149,121 +158,3 @@ def test_compute_wer_normalizes_both_sides():
     hypotheses = ["2 mugs", "yes", "The color, read"]
     assert compute_wer(references, hypotheses, "english") == pytest.approx(1 / 5)
     assert compute_wer(references, hypotheses, "none") == jiwer.wer(references, hypotheses)
-
-
-def write_predictions(path: Path, hypotheses: list[str], **changes) -> Path:
-    references = ["two mugs", "nine old desks", "peter sees"]
-    table = pd.DataFrame(
-        {
-            "path": ["1.mp3", "2.mp3", "3.mp3"],
-            "client_id": "a",
-            "duration": 1.0,
-            "reference": references,
-            "hypothesis": hypotheses,
-            "reference_normalized": references,
-            "hypothesis_normalized": hypotheses,
-            **score_clips(references, hypotheses),
-        }
-    ).assign(**changes)
-    table.to_parquet(path)
-    return path
-
-
-@pytest.fixture
-def cells(tmp_path):
-    perfect = ["two mugs", "nine old desks", "peter sees"]
-    one_wrong = ["two rugs", "nine old desks", "peter sees"]
-    return {
-        ("zero_shot", "normal"): write_predictions(tmp_path / "a.parquet", perfect),
-        ("zero_shot", "hfloss"): write_predictions(tmp_path / "b.parquet", ["", "", ""]),
-        ("hfloss", "normal"): write_predictions(tmp_path / "c.parquet", one_wrong),
-        ("hfloss", "hfloss"): write_predictions(tmp_path / "d.parquet", perfect),
-    }
-
-
-def test_table_and_matrix(cells):
-    scores = score_table(cells)
-    assert list(zip(scores["model"], scores["variant"], strict=True)) == list(cells)
-    assert scores["wer"].tolist() == pytest.approx([0, 1, 1 / 7, 0])
-    assert scores["word_deletions"].tolist() == [0, 7, 0, 0]
-    assert scores["clips"].tolist() == [3] * 4
-    matrix = wer_matrix(scores)
-    assert (list(matrix.index), list(matrix.columns)) == (
-        ["zero_shot", "hfloss"],
-        ["normal", "hfloss"],
-    )
-    assert matrix.to_numpy() == pytest.approx(np.array([[0, 1], [1 / 7, 0]]))
-
-
-def test_written_tables_can_be_read_back(cells, tmp_path):
-    write_scores(cells, tmp_path / "m" / "scores.csv", tmp_path / "m" / "wer_matrix.csv")
-    scores = pd.read_csv(tmp_path / "m" / "scores.csv")
-    assert list(scores.columns[:5]) == ["model", "variant", "clips", "excluded", "words"]
-    pd.testing.assert_frame_equal(scores, score_table(cells), check_dtype=False)
-    matrix = pd.read_csv(tmp_path / "m" / "wer_matrix.csv", index_col="model")
-    assert matrix.loc["hfloss", "normal"] == pytest.approx(1 / 7)
-
-
-def test_order_of_clips_does_not_matter(cells):
-    path = cells["hfloss", "normal"]
-    before = score_table(cells)
-    pd.read_parquet(path).iloc[::-1].to_parquet(path)
-    pd.testing.assert_frame_equal(score_table(cells), before)
-
-
-def test_other_clips(cells):
-    path = cells["hfloss", "normal"]
-    pd.read_parquet(path).assign(path=["1.mp3", "2.mp3", "9.mp3"]).to_parquet(path)
-    with pytest.raises(InputError, match=r"c\.parquet.*missing: 3\.mp3; extra: 9\.mp3"):
-        score_table(cells)
-
-
-def test_a_clip_less_names_some_only(tmp_path):
-    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    texts = ["two"] * 9
-    columns = dict.fromkeys(
-        ("reference", "hypothesis", "reference_normalized", "hypothesis_normalized"), texts
-    )
-    table = pd.DataFrame(
-        {"path": [f"{i}.mp3" for i in range(9)], **columns, **score_clips(texts, texts)}
-    )
-    table.to_parquet(first)
-    table.iloc[:2].to_parquet(second)
-    with pytest.raises(InputError, match=r"b\.parquet.*missing: 2\.mp3, .* and 2 more; extra: no"):
-        score_table({("m", "a"): first, ("m", "b"): second})
-
-
-def test_other_references(cells):
-    path = cells["zero_shot", "hfloss"]
-    table = pd.read_parquet(path)
-    table.loc[1, "reference_normalized"] = "9 old desks"
-    table.to_parquet(path)
-    with pytest.raises(InputError, match=r"b\.parquet.*references differ.*2\.mp3.*normalizer"):
-        score_table(cells)
-
-
-def test_bad_prediction_files(tmp_path):
-    path = write_predictions(tmp_path / "p.parquet", ["two mugs", "nine", "peter"])
-    good = pd.read_parquet(path)
-    bad = {
-        r"columns missing: hypothesis, char_hits": good.drop(columns=["hypothesis", "char_hits"]),
-        r"no clips": good.iloc[:0],
-        r"no value in column 'hypothesis' for clips 2\.mp3": good.assign(
-            hypothesis=["two mugs", None, "peter"]
-        ),
-        r"more than once: 1\.mp3": good.assign(path=["1.mp3", "1.mp3", "3.mp3"]),
-    }
-    for message, table in bad.items():
-        table.to_parquet(path)
-        with pytest.raises(InputError, match=rf"p\.parquet.*{message}"):
-            read_predictions(path)
-    path.write_text("text")
-    with pytest.raises(InputError, match=r"p\.parquet.*not a readable Parquet file"):
-        read_predictions(path)
-    with pytest.raises(InputError, match=r"gone\.parquet"):
-        read_predictions(tmp_path / "gone.parquet")
-
-
-def test_no_files():
-    with pytest.raises(InputError, match=r"no prediction files"):
-        score_table({})

@@ -32,7 +32,7 @@ def prefix(toy):
 
 def test_batch_is_what_the_feature_extractor_makes(toy):
     spec = whisper_config(toy / "model")
-    dataset = LogMelDataset(toy / "train")
+    dataset = LogMelDataset([toy / "train"])
     collate = LogMelCollator(spec.num_mel_bins, spec.window_frames)
     batch = collate(dataset.__getitems__([3, 0, 5]))["input_features"]
     extractor = WhisperFeatureExtractor.from_pretrained(toy / "model")
@@ -46,14 +46,14 @@ def test_batch_is_what_the_feature_extractor_makes(toy):
 def test_half_precision_is_widened(toy, tmp_path):
     stored = toy_clips(tmp_path / "half", toy / "model", 3, dtype="float16")
     collate = LogMelCollator(80, 100)
-    half = collate(LogMelDataset(stored).__getitems__([0, 1, 2]))["input_features"]
-    full = collate(LogMelDataset(toy / "train").__getitems__([0, 1, 2]))["input_features"]
+    half = collate(LogMelDataset([stored]).__getitems__([0, 1, 2]))["input_features"]
+    full = collate(LogMelDataset([toy / "train"]).__getitems__([0, 1, 2]))["input_features"]
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0, atol=1e-3)
 
 
 def test_labels_become_the_decoders_input(toy):
-    dataset = LogMelDataset(toy / "train")
+    dataset = LogMelDataset([toy / "train"])
     rows = dataset.__getitems__([0, 1])
     lengths = [len(row["labels"]) for row in rows]
     assert lengths[0] < lengths[1]
@@ -69,7 +69,7 @@ def test_labels_become_the_decoders_input(toy):
 
 
 def test_rows_read_together_or_alone_are_the_same(toy):
-    dataset = LogMelDataset(toy / "train")
+    dataset = LogMelDataset([toy / "train"])
     plain = load_from_disk(str(toy / "train"))
     assert len(dataset) == len(plain) == 8
     for index, row in zip([6, 1, 1], dataset.__getitems__([6, 1, 1]), strict=True):
@@ -81,7 +81,7 @@ def test_rows_read_together_or_alone_are_the_same(toy):
 
 
 def test_workers_read_the_same_batches(toy):
-    dataset, collate = LogMelDataset(toy / "train"), LogMelCollator(80, 100)
+    dataset, collate = LogMelDataset([toy / "train"]), LogMelCollator(80, 100)
     alone = list(DataLoader(dataset, batch_size=3, collate_fn=collate))
     worked = list(DataLoader(dataset, batch_size=3, collate_fn=collate, num_workers=1))
     assert len(alone) == len(worked) == 3
@@ -92,16 +92,16 @@ def test_workers_read_the_same_batches(toy):
 
 def test_first_clips_and_hours(toy):
     durations = [len(toy_samples(clip)) / 16_000 for clip in range(8)]
-    assert LogMelDataset(toy / "train").hours == pytest.approx(sum(durations) / 3600)
-    few = LogMelDataset(toy / "train", max_clips=3)
+    assert LogMelDataset([toy / "train"]).hours == pytest.approx(sum(durations) / 3600)
+    few = LogMelDataset([toy / "train"], max_clips=3)
     assert len(few) == 3
     assert few.hours == pytest.approx(sum(durations[:3]) / 3600)
-    assert len(LogMelDataset(toy / "train", max_clips=100)) == 8
+    assert len(LogMelDataset([toy / "train"], max_clips=100)) == 8
     assert few.fingerprint == load_from_disk(str(toy / "train"))._fingerprint
 
 
 def test_a_dataset_that_fits(toy):
-    LogMelDataset(toy / "train").check(SPEC, prefix(toy))
+    LogMelDataset([toy / "train"]).check(SPEC, prefix(toy))
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_a_dataset_that_fits(toy):
     ],
 )
 def test_a_dataset_for_another_model(toy, spec, message):
-    dataset = LogMelDataset(toy / "train")
+    dataset = LogMelDataset([toy / "train"])
     with pytest.raises(InputError, match=message):
         dataset.check(spec, prefix(toy))
 
 
 def test_the_longest_label_fits_exactly(toy):
     longest = max(len(labels) for labels in load_from_disk(str(toy / "train"))["labels"])
-    dataset = LogMelDataset(toy / "train")
+    dataset = LogMelDataset([toy / "train"])
     dataset.check(ModelSpec(80, 100, longest - 1, True), prefix(toy))
     with pytest.raises(InputError, match=r"clip clip_\d\.mp3"):
         dataset.check(ModelSpec(80, 100, longest - 2, True), prefix(toy))
@@ -131,27 +131,27 @@ def test_one_clip_with_other_mel_bins(toy, tmp_path):
     mixed = good.map(lambda row, i: {"frames": 50 if i == 5 else row["frames"]}, with_indices=True)
     mixed.save_to_disk(str(tmp_path / "mixed"))
     with pytest.raises(InputError, match="mel bins"):
-        LogMelDataset(tmp_path / "mixed").check(SPEC, prefix(toy))
+        LogMelDataset([tmp_path / "mixed"]).check(SPEC, prefix(toy))
 
 
 def test_labels_for_another_language(toy):
     german = load_tokenizer(toy / "model", "de", "transcribe").prefix_tokens
     with pytest.raises(InputError, match="another model, language or task"):
-        LogMelDataset(toy / "train").check(SPEC, german)
+        LogMelDataset([toy / "train"]).check(SPEC, german)
 
 
 def test_folders_without_clips(toy, tmp_path):
     with pytest.raises(InputError, match="no log-Mel dataset"):
-        LogMelDataset(tmp_path / "absent")
+        LogMelDataset([tmp_path / "absent"])
     (shard,) = toy_clips(tmp_path / "empty", toy / "model", clips=1).glob("*.arrow")
     schema = pa.ipc.open_stream(shard.read_bytes()).schema
     with pa.ipc.new_stream(str(shard), schema):
         pass
     with pytest.raises(InputError, match="no clip"):
-        LogMelDataset(tmp_path / "empty")
+        LogMelDataset([tmp_path / "empty"])
     load_from_disk(str(toy / "train")).remove_columns("logmel").save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(InputError, match="not the log-Mel dataset of one split"):
-        LogMelDataset(tmp_path / "bare")
+        LogMelDataset([tmp_path / "bare"])
 
 
 def test_every_epoch_takes_every_clip_once_in_another_order():

@@ -54,7 +54,7 @@ def test_unknown_and_missing_keys(tmp_path):
         ("lr_scheduler_type", "inverse_sqrt"),
         ("precision", "fp8"),
         ("report_to", "all"),
-        ("audiogram", [10, 20]),
+        ("audiograms", [10, 20]),
         ("warmup_steps", 4),
         ("variant", None),
     ],

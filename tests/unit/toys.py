@@ -27,7 +27,7 @@ SETTINGS = {
     "base_model": "scratch",
     "code": "toy",
     "variant": "hfloss",
-    "audiogram": {"125": 10, "8000": 100},
+    "audiograms": {"hfloss": {"125": 10, "8000": 100}},
     "language": "en",
     "task": "transcribe",
     "normalizer": "simple",
@@ -108,8 +108,8 @@ def toy_settings(folder: Path, **changes) -> TrainingSettings:
     """Settings of a training of `folder`/model on `folder`/train, in a second."""
     places = {
         "model_folder": str(folder / "model"),
-        "train_folder": str(folder / "train"),
-        "eval_folder": str(folder / "dev"),
+        "train_folders": [str(folder / "train")],
+        "eval_folders": [str(folder / "dev")],
         "output_folder": str(folder / "output"),
     }
     return TrainingSettings(**(places | SETTINGS | changes))

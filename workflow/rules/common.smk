@@ -35,7 +35,14 @@ from hearing_asr.config import (
     unknown_target,
     update,
 )
-from hearing_asr.config_checks import STAGES, UNMASKED, ZERO_SHOT, is_folder
+from hearing_asr.config_checks import (
+    MIXED,
+    SHOWN_FORMATS,
+    STAGES,
+    UNMASKED,
+    ZERO_SHOT,
+    is_folder,
+)
 from hearing_asr.errors import InputError
 from hearing_asr.training_settings import OPERATIONAL
 
@@ -57,17 +64,26 @@ except InputError as error:
 
 VARIANTS = list(config["variants"])
 SPLITS = list(config["corpus"]["splits"])
-MODELS = [ZERO_SHOT, *VARIANTS]
+# What models are trained on, and their names: a further seed's model is called variant-seedN.
+CONDITIONS = [*VARIANTS, *([MIXED] if config["training"]["mixed"] else [])]
+SEEDS = config["training"]["seeds"]
+TRAINED = {
+    condition if seed == SEEDS[0] else f"{condition}-seed{seed}": (condition, seed)
+    for condition in CONDITIONS
+    for seed in SEEDS
+}
+MODELS = [ZERO_SHOT, *TRAINED]
 SHARD_COUNTS = {split["shards"] for split in config["corpus"]["splits"].values()}
 DATASETS = [f"{variant}/audio" for variant in VARIANTS]
 DATASETS += [f"{dataset}/logmel" for dataset in [UNMASKED, *VARIANTS]]
 DATA = f"{config['data_dir']}/{config['run']}"
 RESULTS = f"{config['results_dir']}/{config['run']}"
 FINETUNED = f"{RESULTS}/whisper_finetuned"
-TENSORBOARD = f"{FINETUNED}_{{variant}}/tensorboard"
+TENSORBOARD = f"{FINETUNED}_{{model}}/tensorboard"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-PLOT = config["plots"]["format"]
+FORMATS = config["plots"]["formats"]
+PLOT = next(format for format in FORMATS if format in SHOWN_FORMATS)
 LOGGED = config["training"]["report_to"] != "none"
 
 EVALUATION = config["training"]["evaluation_split"]
@@ -86,6 +102,16 @@ COMPARED = [
     "gradient_norm",
     "word_error_rate",
 ]
+
+METRICS = [
+    "scores.csv",
+    "wer_matrix.csv",
+    "failures.csv",
+    "intervals.csv",
+    "comparisons.csv",
+    "effects.csv",
+]
+FIGURES = ["audiograms", "clip", "wer_matrix", "wer_bars"]
 
 # MODEL is what features are made for and what training starts from: configuration, tokenizer and
 # weights. BASE is the model that is fine-tuned and that zero-shot stands for: the same, unless it
@@ -114,6 +140,7 @@ wildcard_constraints:
     variant="|".join(VARIANTS),
     dataset="|".join([UNMASKED, *VARIANTS]),
     model="|".join(MODELS),
+    condition="|".join(CONDITIONS),
 
 
 def code(script, *modules):
@@ -198,59 +225,80 @@ def model_weights(wildcards):
 
 
 def figure(path, caption, category, result, subcategory=None):
-    """An output that the report shows.
+    """A figure as output, in all formats; one of them is what the report shows.
 
     One label, never two: with a second one that splits the results in halves, Snakemake's report
     makes a switch of it and its page fails unless every pair of labels exists.
     """
-    return report(
+    shown = report(
         f"{path}.{PLOT}",
         caption=f"../report/{caption}.rst",
         category=category,
         subcategory=subcategory,
         labels={"result": result},
     )
+    return [shown, *figure_files(path)[1:]]
+
+
+def figure_files(path):
+    """A figure in all formats, the one that reports show first."""
+    return [f"{path}.{PLOT}"] + [f"{path}.{f}" for f in FORMATS if f != PLOT]
 
 
 def curves(name, result):
-    """A learning curve of one variant."""
-    return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{variant}")
+    """A learning curve of one model."""
+    return figure(f"{TENSORBOARD}/{name}", name, "Training", result, "{model}")
 
 
-def training_keys(dataset):
-    """The section `training`, for unmasked speech with what model.scratch says instead."""
-    training = config["training"]
-    if dataset == UNMASKED:
+def heard_by(model):
+    """The variants that a model is trained on."""
+    condition, _ = TRAINED[model]
+    return VARIANTS if condition == MIXED else [condition]
+
+
+def logmel_states(split):
+    """An input: the log-Mel datasets that a model is trained on."""
+    return lambda wildcards: [
+        f"{DATA}/{variant}/logmel/{split}/state.json"
+        for variant in heard_by(wildcards.model)
+    ]
+
+
+def training_keys(model):
+    """The section `training` as one model has it, for UNMASKED with what model.scratch says."""
+    section = config["training"]
+    training = {key: section[key] for key in section if key not in ("seeds", "mixed")}
+    if model == UNMASKED:
         scratch = config["model"]["scratch"]
-        training = training | {key: scratch[key] for key in scratch if key in training}
-    return training
+        known = {"seed", *training}
+        return training | {key: scratch[key] for key in scratch if key in known}
+    return training | {"seed": TRAINED[model][1]}
 
 
-def training_identity(dataset):
+def training_identity(model):
     """What makes a training another one: a change of it reruns the training.
 
     Snakemake leaves params that are derived from inputs or outputs, as `training_settings`, out
     of what it compares; what changes how a training runs but not its result is left out here.
     """
-    keys = training_keys(dataset)
+    keys = training_keys(model)
     return {key: keys[key] for key in sorted(keys.keys() - OPERATIONAL)}
 
 
-def training_settings(dataset, input, output):
+def training_settings(model, input, output):
     """Settings of one training as JSON, for a program that is started once per GPU."""
     contents = b"".join(Path(file).read_bytes() for file in input.code)
+    heard = [] if model == UNMASKED else heard_by(model)
     settings = {
-        **training_keys(dataset),
+        **training_keys(model),
         "model_folder": os.path.dirname(input.model),
         "base_model": config["model"]["checkpoint"],
-        "train_folder": os.path.dirname(input.train),
-        "eval_folder": os.path.dirname(input.evaluation),
+        "train_folders": [os.path.dirname(file) for file in input.train],
+        "eval_folders": [os.path.dirname(file) for file in input.evaluation],
         "output_folder": os.path.dirname(output[0]),
         "code": hashlib.sha256(contents).hexdigest()[:16],
-        "variant": dataset,
-        "audiogram": (
-            config["variants"][dataset]["audiogram"] if dataset in VARIANTS else None
-        ),
+        "variant": UNMASKED if model == UNMASKED else TRAINED[model][0],
+        "audiograms": {name: config["variants"][name]["audiogram"] for name in heard},
         "language": config["model"]["language"],
         "task": config["model"]["task"],
         "normalizer": config["evaluation"]["normalizer"],
@@ -269,37 +317,43 @@ def stage_targets(stage):
         "corpus": dataset_files(f"{DATA}/corpus"),
         "masking": [f for v in VARIANTS for f in dataset_files(f"{DATA}/{v}/audio")],
         "features": [f for v in VARIANTS for f in dataset_files(f"{DATA}/{v}/logmel")],
-        "training": expand(f"{FINETUNED}_{{v}}/model.safetensors", v=VARIANTS),
-        "evaluation": [
-            f"{RESULTS}/metrics/scores.csv",
-            f"{RESULTS}/metrics/wer_matrix.csv",
-        ],
+        "training": expand(f"{FINETUNED}_{{m}}/model.safetensors", m=TRAINED),
+        "evaluation": [f"{RESULTS}/metrics/{name}" for name in METRICS],
         "plots": [
-            *[curve for variant in VARIANTS for curve in curve_targets(variant)],
-            *(f"{RESULTS}/plots/training/{name}.{PLOT}" for name in COMPARED if LOGGED),
-            f"{RESULTS}/corpus/corpus.{PLOT}",
-            f"{RESULTS}/plots/audiograms.{PLOT}",
-            f"{RESULTS}/plots/clip.{PLOT}",
-            f"{RESULTS}/plots/wer_matrix.{PLOT}",
-            f"{RESULTS}/plots/wer_bars.{PLOT}",
+            *[curve for model in TRAINED for curve in curve_targets(model)],
+            *[
+                file
+                for name in COMPARED
+                if LOGGED
+                for file in figure_files(f"{RESULTS}/plots/training/{name}")
+            ],
+            *figure_files(f"{RESULTS}/corpus/corpus"),
+            *[
+                file
+                for name in FIGURES
+                for file in figure_files(f"{RESULTS}/plots/{name}")
+            ],
         ],
     }[stage]
 
 
-def curve_targets(variant):
-    """The learning curves of a variant, where its training keeps a log."""
-    folder = f"{FINETUNED}_{variant}/tensorboard"
-    figures = [f"{folder}/{name}.{PLOT}" for name in CURVES]
+def curve_targets(model):
+    """The learning curves of a model, where its training keeps a log."""
+    folder = f"{FINETUNED}_{model}/tensorboard"
+    figures = [file for name in CURVES for file in figure_files(f"{folder}/{name}")]
     return [*figures, f"{folder}/training_summary.txt"] if LOGGED else []
 
 
 def variant_targets(variant):
-    """One variant alone: its datasets, its model, its curves, and what is understood of it."""
+    """One variant alone: its datasets, its models, their curves, and what they understand of it."""
+    models = [model for model, (name, _) in TRAINED.items() if name == variant]
     return [
         *dataset_files(f"{DATA}/{variant}/audio"),
         *dataset_files(f"{DATA}/{variant}/logmel"),
-        f"{FINETUNED}_{variant}/model.safetensors",
-        *curve_targets(variant),
-        f"{RESULTS}/predictions/{ZERO_SHOT}/{variant}.parquet",
-        f"{RESULTS}/predictions/{variant}/{variant}.parquet",
+        *[f"{FINETUNED}_{model}/model.safetensors" for model in models],
+        *[curve for model in models for curve in curve_targets(model)],
+        *[
+            f"{RESULTS}/predictions/{model}/{variant}.parquet"
+            for model in [ZERO_SHOT, *models]
+        ],
     ]

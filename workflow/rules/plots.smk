@@ -1,7 +1,7 @@
 # Plots: what people in this field look at first.
 #
 # in   TensorBoard logs, scores, audiograms, one test clip
-# out  results/{run}/plots, results/{run}/whisper_finetuned_{variant}/tensorboard
+# out  results/{run}/plots, results/{run}/whisper_finetuned_{model}/tensorboard
 
 PLOT_STYLE = {key: config["plots"][key] for key in ("dpi", "figsize")}
 # Rules with jobs in the order in which the data flow.
@@ -25,7 +25,9 @@ FLOW = [
     "pretrain",
     "finetune",
     "transcribe",
+    "score_clips",
     "score",
+    "compare",
 ]
 
 
@@ -38,7 +40,7 @@ rule plot_training:
             "plots/style",
             "plots/training",
         ),
-        model=f"{FINETUNED}_{{variant}}/model.safetensors",
+        model=f"{FINETUNED}_{{model}}/model.safetensors",
     output:
         loss_curves=curves("loss_curves", "loss"),
         learning_rate=curves("learning_rate", "learning rate"),
@@ -49,20 +51,20 @@ rule plot_training:
             f"{TENSORBOARD}/csv_data/all_metrics.csv",
             caption="../report/training_metrics.rst",
             category="Training",
-            subcategory="{variant}",
+            subcategory="{model}",
             labels={"result": "all metrics (table)"},
         ),
         summary=report(
             f"{TENSORBOARD}/training_summary.txt",
             caption="../report/training_summary.rst",
             category="Training",
-            subcategory="{variant}",
+            subcategory="{model}",
             labels={"result": "summary (text)"},
         ),
     log:
-        f"{LOGS}/plots/training-{{variant}}.log",
+        f"{LOGS}/plots/training-{{model}}.log",
     benchmark:
-        f"{BENCHMARKS}/plot_training/training-{{variant}}.jsonl"
+        f"{BENCHMARKS}/plot_training/training-{{model}}.jsonl"
     conda:
         "../../envs/plot.yaml"
     resources:
@@ -70,8 +72,8 @@ rule plot_training:
         runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
-        runs=f"{FINETUNED}_{{variant}}/runs",
-        title="{variant}",
+        runs=f"{FINETUNED}_{{model}}/runs",
+        title="{model}",
         smooth=config["plots"]["smooth"],
     script:
         "../scripts/plot_training.py"
@@ -86,7 +88,7 @@ rule plot_training_comparison:
             "plots/style",
             "plots/training",
         ),
-        models=expand(f"{FINETUNED}_{{v}}/model.safetensors", v=VARIANTS),
+        models=expand(f"{FINETUNED}_{{m}}/model.safetensors", m=TRAINED),
     output:
         **{
             name: figure(
@@ -116,7 +118,7 @@ rule plot_training_comparison:
         runtime=per_attempt(SHORT),
     params:
         **PLOT_STYLE,
-        runs={name: f"{FINETUNED}_{name}/runs" for name in VARIANTS},
+        runs={name: f"{FINETUNED}_{name}/runs" for name in TRAINED},
         smooth=config["plots"]["smooth"],
     script:
         "../scripts/plot_training_comparison.py"

@@ -1,7 +1,7 @@
-# Training: the model to start from, and one fine-tuned model per variant.
+# Training: the model to start from, and one fine-tuned model per variant (and seed).
 #
 # in   data/{run}/{dataset}/logmel, the base model
-# out  results/{run}/whisper_base (when made from scratch) and whisper_finetuned_{variant}
+# out  results/{run}/whisper_base (when made from scratch) and whisper_finetuned_{model}
 #
 # Only the final model's files are declared as output, never the folder: Snakemake deletes the
 # outputs of a failed job, and the checkpoints in the folder are what its next attempt goes on from.
@@ -55,8 +55,8 @@ if SCRATCH:
         input:
             code=TRAINING_CODE,
             model=f"{MODEL}/model.safetensors",
-            train=f"{DATA}/{UNMASKED}/logmel/train/state.json",
-            evaluation=f"{DATA}/{UNMASKED}/logmel/{EVALUATION}/state.json",
+            train=[f"{DATA}/{UNMASKED}/logmel/train/state.json"],
+            evaluation=[f"{DATA}/{UNMASKED}/logmel/{EVALUATION}/state.json"],
         output:
             f"{BASE}/model.safetensors",
             f"{BASE}/config.json",
@@ -108,16 +108,16 @@ rule finetune:
     input:
         code=TRAINING_CODE,
         model=f"{BASE}/model.safetensors",
-        train=f"{DATA}/{{variant}}/logmel/train/state.json",
-        evaluation=f"{DATA}/{{variant}}/logmel/{EVALUATION}/state.json",
+        train=logmel_states("train"),
+        evaluation=logmel_states(EVALUATION),
     output:
-        f"{FINETUNED}_{{variant}}/model.safetensors",
-        f"{FINETUNED}_{{variant}}/config.json",
-        f"{FINETUNED}_{{variant}}/README.md",
+        f"{FINETUNED}_{{model}}/model.safetensors",
+        f"{FINETUNED}_{{model}}/config.json",
+        f"{FINETUNED}_{{model}}/README.md",
     log:
-        f"{LOGS}/training/{{variant}}.log",
+        f"{LOGS}/training/{{model}}.log",
     benchmark:
-        f"{BENCHMARKS}/finetune/{{variant}}.jsonl"
+        f"{BENCHMARKS}/finetune/{{model}}.jsonl"
     conda:
         "../../envs/train.yaml"
     threads: config["training"]["num_cpus"]
@@ -126,9 +126,9 @@ rule finetune:
         mem_mb=training_memory,
         runtime=TRAINING_RUNTIME,
     params:
-        identity=lambda wildcards: training_identity(wildcards.variant),
+        identity=lambda wildcards: training_identity(wildcards.model),
         settings=lambda wildcards, input, output: training_settings(
-            wildcards.variant, input, output
+            wildcards.model, input, output
         ),
     shell:
         "exec python {input.code[0]:q} --threads {threads} --log-file {log:q} --settings {params.settings:q}"

@@ -3,11 +3,13 @@
 from hearing_asr.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from hearing_asr.scoring import write_scores
+    from hearing_asr.score_tables import write_scores
 
-    cells = [(model, variant) for model, variant in snakemake.params.cells]
+    cells = [tuple(cell) for cell in snakemake.params.cells]
+    output = snakemake.output
     write_scores(
         dict(zip(cells, snakemake.input.predictions, strict=True)),
-        snakemake.output.scores,
-        snakemake.output.matrix,
+        output.scores,
+        output.matrix,
+        output.failures,
     )

@@ -9,11 +9,12 @@ with job_log(snakemake.log[0]):
         snakemake.params.model,
         snakemake.params.logmel,
         snakemake.output[0],
-        normalizer=snakemake.params.normalizer,
         batch_size=snakemake.params.batch_size,
         language=snakemake.params.language,
         task=snakemake.params.task,
         generation_max_length=snakemake.params.generation_max_length,
         num_beams=snakemake.params.num_beams,
+        temperature=snakemake.params.temperature,
+        seed=snakemake.params.seed,
         threads=snakemake.threads,
     )

@@ -7,16 +7,18 @@ from hearing_asr.archive import is_archive
 from hearing_asr.errors import InputError
 
 UNMASKED = "unmasked"  # the corpus itself, where a variant's name is expected
+MIXED = "mixed"  # the model that is trained on all variants
+SHOWN_FORMATS = ("png", "svg", "jpg")  # of figures, that browsers show as images
 ZERO_SHOT = "zero_shot"  # the base model, where a model's name is expected
 STAGES = ("corpus", "masking", "features", "training", "evaluation", "plots")
 RULES = (
-    "all check_splits clip_table corpus_gather corpus_shard corpus_stream dataset_dict "
+    "all check_splits clip_table compare corpus_gather corpus_shard corpus_stream dataset_dict "
     "demo_release download_model download_release features_gather features_shard finetune "
     "hub_tables masking_gather masking_shard plan plot_audiograms plot_clip plot_corpus "
     "plot_scores plot_training plot_training_comparison plot_usage pretrain release "
-    "release_tables score scratch_model transcribe unknown_target"
+    "release_tables score score_clips scratch_model transcribe unknown_target"
 ).split()
-RESERVED = (UNMASKED, ZERO_SHOT, "base", "model", "clips", *STAGES, *RULES)
+RESERVED = (UNMASKED, ZERO_SHOT, MIXED, "base", "model", "clips", *STAGES, *RULES)
 LARGE_V3 = ("openai/whisper-large-v3", "openai/whisper-large-v3-turbo")  # 128 mel bins
 
 
@@ -26,6 +28,7 @@ def mistakes(config: Mapping) -> Iterable[str]:
     yield from _variant_mistakes(config["variants"])
     yield from _model_mistakes(config)
     yield from _training_mistakes(config)
+    yield from _evaluation_mistakes(config)
 
 
 def _corpus_mistakes(corpus: Mapping) -> Iterable[str]:
@@ -224,6 +227,28 @@ def _training_mistakes(config: Mapping) -> Iterable[str]:
                     f"- {stage}.generation_max_length: more than "
                     f"model.scratch.max_target_positions = {positions}"
                 )
+
+
+def _evaluation_mistakes(config: Mapping) -> Iterable[str]:
+    evaluation = config["evaluation"]
+    reference, variants = evaluation["reference"], list(config["variants"])
+    if reference is not None and reference not in variants:
+        yield (
+            f"- evaluation.reference: {reference} is not a variant; choose one of "
+            f"{', '.join(variants)}, or null for the first"
+        )
+    if evaluation["temperature"] and evaluation["num_beams"] > 1:
+        yield (
+            f"- evaluation.temperature: {evaluation['temperature']:g} draws tokens at random, "
+            f"which evaluation.num_beams = {evaluation['num_beams']} does not; set one of them to "
+            "0 or 1"
+        )
+    formats = config["plots"]["formats"]
+    if not set(formats) & set(SHOWN_FORMATS):
+        yield (
+            f"- plots.formats: {', '.join(formats)} is in no report; add one of "
+            f"{', '.join(SHOWN_FORMATS)}"
+        )
 
 
 def is_folder(checkpoint: str) -> bool:

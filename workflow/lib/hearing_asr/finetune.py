@@ -87,8 +87,8 @@ def finetune(settings: TrainingSettings, processes: int | None = None) -> None:
     transformers_logging.disable_progress_bar()
     spec = whisper_config(settings.model_folder)
     tokenizer = load_tokenizer(settings.model_folder, settings.language, settings.task)
-    train = LogMelDataset(settings.train_folder)
-    evaluation = LogMelDataset(settings.eval_folder, settings.evaluation_clips)
+    train = LogMelDataset(settings.train_folders)
+    evaluation = LogMelDataset(settings.eval_folders, settings.evaluation_clips)
     for clips in (train, evaluation):
         clips.check(spec, tokenizer.prefix_tokens)
     arguments = _arguments(settings, processes)

@@ -19,12 +19,12 @@ TOLD_ELSEWHERE = frozenset(
     {
         "model_folder",
         "base_model",
-        "train_folder",
-        "eval_folder",
+        "train_folders",
+        "eval_folders",
         "output_folder",
         "code",
         "variant",
-        "audiogram",
+        "audiograms",
     }
 )
 
@@ -116,28 +116,36 @@ def _introduction(settings: TrainingSettings, facts: TrainingFacts) -> str:
     base = f"`{Path(settings.base_model).name}`"
     if _is_hub_name(settings.base_model):
         base = f"`{settings.base_model}`"
-    elif settings.base_model == SCRATCH and settings.audiogram is None:
+    elif settings.base_model == SCRATCH and not settings.audiograms:
         base = "random weights"
     elif settings.base_model == SCRATCH:
         base = "this run's base model, made from scratch and trained on unmasked speech,"
-    heard = "unmasked speech" if settings.audiogram is None else f"`{settings.variant}` speech"
+    heard = f"`{settings.variant}` speech" if settings.audiograms else "unmasked speech"
+    source = f"variant `{settings.variant}`"
+    if len(settings.audiograms) > 1:
+        heard = "speech of all variants, mixed"
+        source = "variants " + ", ".join(f"`{name}`" for name in settings.audiograms)
     return (
         f"# Whisper trained on {heard}\n\n"
         f"A Whisper model of {facts.parameters / 1e6:.2f} million parameters for speech "
         f"recognition ({settings.language}, {settings.task}). It started from {base} and was "
-        f"trained on the log-Mel spectrograms of the variant `{settings.variant}`."
+        f"trained on the log-Mel spectrograms of the {source}."
     )
 
 
 def _hearing(settings: TrainingSettings) -> str:
-    if settings.audiogram is None:
+    if not settings.audiograms:
         return "## Hearing\n\nThe speech was not masked: no hearing loss was simulated."
-    frequencies = sorted(settings.audiogram, key=float)
-    thresholds = [settings.audiogram[frequency] for frequency in frequencies]
-    return "## Hearing\n\nThe speech was let through this audiogram:\n\n" + _table(
-        ["Frequency (Hz)", *(f"{float(frequency):g}" for frequency in frequencies)],
-        [["Threshold (dB HL)", *(f"{threshold:g}" for threshold in thresholds)]],
-    )
+    parts = ["## Hearing"]
+    for name, audiogram in settings.audiograms.items():
+        frequencies = sorted(audiogram, key=float)
+        table = _table(
+            ["Frequency (Hz)", *(f"{float(frequency):g}" for frequency in frequencies)],
+            [["Threshold (dB HL)", *(f"{audiogram[frequency]:g}" for frequency in frequencies)]],
+        )
+        which = "this audiogram" if len(settings.audiograms) == 1 else f"`{name}`"
+        parts += [f"The speech was let through {which}:", table]
+    return "\n\n".join(parts)
 
 
 def _data(splits: Sequence[SplitFacts]) -> str:

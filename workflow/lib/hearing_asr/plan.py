@@ -69,6 +69,12 @@ class Study:
         return len(self.config["variants"])
 
     @property
+    def trained(self) -> int:
+        """Number of models that are fine-tuned: one per variant, and mixed, and seed."""
+        training = self.config["training"]
+        return (self.variants + training["mixed"]) * len(training["seeds"])
+
+    @property
     def seconds(self) -> float:
         """Seconds of speech, all splits together."""
         return HOUR * sum(speech.hours for speech in self.splits.values())
@@ -136,7 +142,7 @@ def job_counts(study: Study) -> dict[str, int]:
     splits = config["corpus"]["splits"]
     shards = sum(split["shards"] for split in splits.values())
     streamed = kind in ("archive", "mdc", "hub")
-    logmels = variants + study.scratch
+    logmels, trained = variants + study.scratch, study.trained
     logged = config["training"]["report_to"] != "none"
     hub_model = not study.scratch and not is_folder(config["model"]["checkpoint"])
     counts = {
@@ -158,11 +164,13 @@ def job_counts(study: Study) -> dict[str, int]:
         "features_gather": logmels * len(splits),
         "dataset_dict": 1 + variants + logmels,
         "pretrain": study.scratch,
-        "finetune": variants,
-        "transcribe": (variants + 1) * variants,
+        "finetune": trained,
+        "transcribe": (trained + 1) * variants,
+        "score_clips": (trained + 1) * variants,
         "score": 1,
+        "compare": 1,
         "plot_corpus": 1,
-        "plot_training": variants * logged,
+        "plot_training": trained * logged,
         "plot_training_comparison": logged,
         "plot_audiograms": 1,
         "plot_clip": 1,
@@ -295,11 +303,11 @@ def _training_hours(study: Study) -> Hours:
     config, gpus = study.config["training"], study.config["training"]["num_gpus"]
     if study.model is None:
         return Hours("training", None, None)
-    seconds = study.variants * _training_seconds(study, training_keys(study, "finetune"))
+    seconds = study.trained * _training_seconds(study, training_keys(study, "finetune"))
     if study.scratch:
         seconds += _training_seconds(study, training_keys(study, "pretrain"))
     if not gpus:
-        jobs = study.variants + study.scratch
+        jobs = study.trained + study.scratch
         return Hours("training", (seconds + jobs * costs.start_cpu("finetune")) / HOUR, 0.0)
     return Hours("training", seconds / gpus * config["num_cpus"] / HOUR, seconds / HOUR)
 

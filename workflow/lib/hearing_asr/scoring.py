@@ -1,4 +1,4 @@
-"""Word and character error rates: counts per clip, corpus rates, the table of all models.
+"""What was recognised: counts per clip, and the rates of a corpus.
 
 The counts are those of jiwer's `process_words` and `process_characters` with their default
 transforms: spaces between words are characters too. They are taken from RapidFuzz, which does the
@@ -8,26 +8,19 @@ takes 6 to 9 times as long (4 to 10 us a clip here, so a million clips need 10 s
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import jiwer
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rapidfuzz.distance import Levenshtein
 
 from hearing_asr.errors import InputError
-from hearing_asr.files import atomic_path
 from hearing_asr.normalizers import normalizer
 
 UNITS = ("word", "char")
 OUTCOMES = ("hits", "substitutions", "deletions", "insertions")
 COUNT_COLUMNS = tuple(f"{unit}_{outcome}" for unit in UNITS for outcome in OUTCOMES)
-RATES = {"word": "wer", "char": "cer"}
-
-TEXT_COLUMNS = ("reference", "hypothesis", "reference_normalized", "hypothesis_normalized")
-SCORED_COLUMNS = ("path", *TEXT_COLUMNS, *COUNT_COLUMNS)
+RAW = "raw_"  # in front of counts and rates of texts as they are, not normalized
+RATES = ("wer", "mer", "wil", "cer", "ser", "raw_wer", "raw_cer")
 
 
 def score_clips(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, np.ndarray]:
@@ -77,147 +70,47 @@ def compute_wer(
     return float(jiwer.wer(*map(list, zip(*scored, strict=True))))
 
 
-def corpus_scores(predictions: pd.DataFrame) -> dict[str, int | float]:
-    """Sum the counts of all clips and form the corpus rates.
+def corpus_rates(totals: Mapping[str, np.ndarray | float]) -> dict[str, np.ndarray | float]:
+    """The rates of a corpus, from counts summed over its clips.
 
-    WER = (S + D + I) / (H + S + D), over all clips together, so that long clips weigh more; CER
-    is the same over characters. Both are ratios and can exceed 1. Clips with an empty normalized
-    reference are left out of all counts and rates and counted in `excluded`; `clips` counts
-    those that were scored.
+    With hits H, substitutions S, deletions D and insertions I of all clips together, so that long
+    clips weigh more:
 
-    Args:
-        predictions: at least the COUNT_COLUMNS, one row per clip.
-
-    Returns:
-        clips, excluded, words, word_hits, ..., wer, chars, char_hits, ..., cer.
-
-    Raises:
-        InputError: there is no clip, or none with a reference.
-    """
-    if predictions.empty:
-        raise InputError("there is not a single clip to score.")
-    length = predictions["word_hits"] + predictions["word_substitutions"]
-    scored = predictions[length + predictions["word_deletions"] > 0]
-    if scored.empty:
-        raise InputError(
-            f"none of {len(predictions)} clips has a reference with words after normalization; "
-            "choose another evaluation.normalizer."
-        )
-    scores: dict[str, int | float] = {
-        "clips": len(scored),
-        "excluded": len(predictions) - len(scored),
-    }
-    for unit in UNITS:
-        totals = {outcome: int(scored[f"{unit}_{outcome}"].sum()) for outcome in OUTCOMES}
-        length = totals["hits"] + totals["substitutions"] + totals["deletions"]
-        scores[f"{unit}s"] = length
-        scores |= {f"{unit}_{outcome}": total for outcome, total in totals.items()}
-        errors = totals["substitutions"] + totals["deletions"] + totals["insertions"]
-        scores[RATES[unit]] = errors / length
-    return scores
-
-
-def score_table(files: Mapping[tuple[str, str], str | Path]) -> pd.DataFrame:
-    """Score the prediction files of all models on all variants.
+    wer: (S + D + I) / (H + S + D), over words; can exceed 1.
+    mer: match error rate, (S + D + I) / (H + S + D + I).
+    wil: word information lost, 1 - H^2 / ((H + S + D) (H + S + I)). Both after Morris, Maier &
+        Green 2004, "From WER and RIL to MER and WIL".
+    cer: as wer, over characters, spaces included.
+    ser: sentence error rate, the share of clips with any word wrong.
+    raw_wer, raw_cer: as wer and cer, of texts that were not normalized.
 
     Args:
-        files: (model, variant) -> prediction file.
+        totals: COUNT_COLUMNS, the same with RAW in front, `wrong_clips` and `clips`; numbers or
+            arrays of one shape.
 
     Returns:
-        One row per file in the order given: model, variant and what `corpus_scores` returns.
-
-    Raises:
-        InputError: a file cannot be read, lacks columns or values, has no clip or one twice, or
-            does not hold the same clips and references as the first one.
+        RATES, ratios; NaN or infinite where there is nothing to divide by.
     """
-    rows = []
-    first: tuple[Path, pd.Series] | None = None
-    for (model, variant), file in files.items():
-        path = Path(file)
-        predictions = read_predictions(path)
-        references = predictions.set_index("path")["reference_normalized"]
-        if first is None:
-            first = path, references
-        _check_same_clips(path, references, *first)
-        try:
-            scores = corpus_scores(predictions)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        rows.append({"model": model, "variant": variant, **scores})
-    if not rows:
-        raise InputError("no prediction files to score; name at least one model and one variant.")
-    return pd.DataFrame(rows)
-
-
-def wer_matrix(scores: pd.DataFrame) -> pd.DataFrame:
-    """Turn the table of `score_table` into WER with models as rows and variants as columns.
-
-    Both keep the order in which they first appear in `scores`; a pair that is not there is NaN.
-    """
-    matrix = scores.pivot(index="model", columns="variant", values="wer")
-    return matrix.loc[scores["model"].unique(), scores["variant"].unique()]
-
-
-def write_scores(
-    files: Mapping[tuple[str, str], str | Path], scores_csv: str | Path, matrix_csv: str | Path
-) -> None:
-    """Write `score_table` of `files` and its `wer_matrix` as CSV. Raises like `score_table`."""
-    scores = score_table(files)
-    with atomic_path(scores_csv) as temporary:
-        scores.to_csv(temporary, index=False)
-    with atomic_path(matrix_csv) as temporary:
-        wer_matrix(scores).to_csv(temporary)
-
-
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read the SCORED_COLUMNS of a prediction file, one row per clip.
-
-    Raises:
-        InputError: the file cannot be read, lacks columns or values, has no clip, or one twice.
-    """
-    remedy = "Delete the file, so that it is predicted again."
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in SCORED_COLUMNS if name not in file.schema_arrow.names]
-            if missing:
-                raise InputError(f"{path}: columns missing: {', '.join(missing)}. {remedy}")
-            predictions = file.read(columns=list(SCORED_COLUMNS)).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error}). {remedy}") from error
-    if predictions.empty:
-        raise InputError(f"{path}: no clips in it. {remedy}")
-    for name in SCORED_COLUMNS:
-        empty = predictions[name].isna()
-        if empty.any():
-            clips = _some(predictions.loc[empty, "path"])
-            raise InputError(f"{path}: no value in column {name!r} for clips {clips}. {remedy}")
-    twice = predictions["path"].duplicated()
-    if twice.any():
-        clips = _some(predictions.loc[twice, "path"])
-        raise InputError(f"{path}: clips more than once: {clips}. {remedy}")
-    return predictions
-
-
-def _check_same_clips(
-    path: Path, references: pd.Series, first_path: Path, first_references: pd.Series
-) -> None:
-    missing = first_references.index.difference(references.index, sort=False)
-    extra = references.index.difference(first_references.index, sort=False)
-    if len(missing) or len(extra):
-        raise InputError(
-            f"{path}: not the clips of {first_path}; missing: {_some(missing)}; extra: "
-            f"{_some(extra)}. Delete the file with the wrong clips, so that it is predicted again."
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hits, substitutions, deletions, insertions = (
+            np.asarray(totals[f"word_{outcome}"], dtype=float) for outcome in OUTCOMES
         )
-    other = references[references != first_references.reindex(references.index)]
-    if len(other):
-        raise InputError(
-            f"{path}: normalized references differ from {first_path}: {_some(other.index)}. Was "
-            "one file written with another normalizer? Delete it, so that it is predicted again."
-        )
+        errors, said = substitutions + deletions + insertions, hits + substitutions + deletions
+        written = hits + substitutions + insertions
+        kept = np.where((written == 0) & (said > 0), 0.0, hits**2 / (said * written))
+        return {
+            "wer": errors / said,
+            "mer": errors / (hits + errors),
+            "wil": 1.0 - kept,
+            "cer": _error_rate(totals, "char"),
+            "ser": np.asarray(totals["wrong_clips"], dtype=float) / totals["clips"],
+            "raw_wer": _error_rate(totals, f"{RAW}word"),
+            "raw_cer": _error_rate(totals, f"{RAW}char"),
+        }
 
 
-def _some(clips: Sequence[str] | pd.Series | pd.Index, limit: int = 5) -> str:
-    if len(clips) == 0:
-        return "none"
-    names = ", ".join(str(clip) for clip in clips[:limit])
-    return names if len(clips) <= limit else f"{names} and {len(clips) - limit} more"
+def _error_rate(totals: Mapping[str, np.ndarray | float], unit: str) -> np.ndarray:
+    hits, substitutions, deletions, insertions = (
+        np.asarray(totals[f"{unit}_{outcome}"], dtype=float) for outcome in OUTCOMES
+    )
+    return (substitutions + deletions + insertions) / (hits + substitutions + deletions)

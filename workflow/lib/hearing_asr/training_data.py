@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, concatenate_datasets, load_from_disk
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
@@ -21,34 +21,33 @@ COLUMNS = ("logmel", "padding", "labels")  # what a model is given; the rest tel
 
 
 class LogMelDataset(TorchDataset):
-    """Clips of one split, memory-mapped: nothing is read before it is asked for.
+    """Clips of one split, of one variant or of several one behind the other, memory-mapped.
 
     A row is a mapping with `logmel` (frames * num_mel_bins,) as stored, frame after frame,
     `padding` (the constant behind the valid frames) and `labels` (token ids).
 
     Attributes:
-        folder: where the clips lie.
+        folder: where the clips lie, in words.
         fingerprint: changes with every change of the data.
     """
 
-    def __init__(self, folder: str | Path, max_clips: int | None = None) -> None:
-        """Open the dataset in `folder`, or its first `max_clips` clips.
+    def __init__(self, folders: Sequence[str | Path], max_clips: int | None = None) -> None:
+        """Open the datasets in `folders`, or their first clips, `max_clips` in all.
 
         Raises:
-            InputError: no log-Mel dataset of one split there, or one without a clip.
+            InputError: no log-Mel dataset of one split in a folder, or one without a clip.
         """
-        self.folder = Path(folder)
-        try:
-            clips = load_from_disk(str(folder))
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(f"{folder}: no log-Mel dataset ({error}). Build it first.") from None
-        if not isinstance(clips, Dataset) or not set(COLUMNS) <= set(clips.column_names):
-            raise InputError(f"{folder}: not the log-Mel dataset of one split. Name its folder.")
-        if len(clips) == 0:
-            raise InputError(f"{folder}: the split has no clip. Raise its max_clips.")
-        self.fingerprint: str = clips._fingerprint
-        if max_clips is not None and max_clips < len(clips):
-            clips = clips.select(range(max_clips))
+        self.folder = ", ".join(map(str, folders))
+        parts = [_open(folder) for folder in folders]
+        self.fingerprint = "-".join(part._fingerprint for part in parts)
+        if max_clips is not None:
+            more = max_clips % len(parts)
+            shares = [max_clips // len(parts) + (place < more) for place in range(len(parts))]
+            parts = [
+                part.select(range(share)) if share < len(part) else part
+                for part, share in zip(parts, shares, strict=True)
+            ]
+        clips = concatenate_datasets(parts) if len(parts) > 1 else parts[0]
         self._clips = clips
         self._rows = clips.with_format("numpy", columns=list(COLUMNS))
 
@@ -110,6 +109,18 @@ class LogMelDataset(TorchDataset):
 
     def _column(self, name: str) -> pa.ChunkedArray:
         return self._clips.with_format("arrow", columns=[name])[:][name]
+
+
+def _open(folder: str | Path) -> Dataset:
+    try:
+        clips = load_from_disk(str(folder))
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(f"{folder}: no log-Mel dataset ({error}). Build it first.") from None
+    if not isinstance(clips, Dataset) or not set(COLUMNS) <= set(clips.column_names):
+        raise InputError(f"{folder}: not the log-Mel dataset of one split. Name its folder.")
+    if len(clips) == 0:
+        raise InputError(f"{folder}: the split has no clip. Raise its max_clips.")
+    return clips
 
 
 class ClipOrder(Sampler[int]):

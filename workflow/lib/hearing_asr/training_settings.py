@@ -45,7 +45,8 @@ KINDS = {  # of settings: what each accepts, and how it is called
     int: (int, "a whole number"),
     float: ((int, float), "a number"),
     int | None: (int | None, "a whole number or null"),
-    dict[str, float] | None: (Mapping | None, "a mapping or null"),
+    list[str]: (list, "a list"),
+    dict[str, dict[str, float]]: (Mapping, "a mapping"),
 }
 
 # What may change between two starts of one training without making it another one: where it
@@ -53,8 +54,8 @@ KINDS = {  # of settings: what each accepts, and how it is called
 OPERATIONAL = frozenset(
     {
         "model_folder",
-        "train_folder",
-        "eval_folder",
+        "train_folders",
+        "eval_folders",
         "output_folder",
         "threads",
         "num_cpus",
@@ -73,21 +74,21 @@ OPERATIONAL = frozenset(
 class TrainingSettings:
     """One training. Batch sizes are per GPU, lengths in tokens, steps are optimizer steps.
 
-    model_folder: the model to start from, and base_model what people call it; train_folder and
-    eval_folder: log-Mel datasets; code: digest of the program files that train; variant: name of
-    the data's hearing condition; audiogram: its thresholds in dB HL over Hz, None for unmasked
-    speech; threads and dataloader_workers: of all processes together. num_gpus 0 trains on the CPU.
-    save_total_limit and evaluation_clips None: all.
+    model_folder: the model to start from, and base_model what people call it; train_folders
+    and eval_folders: log-Mel datasets, one per variant that is heard; code: digest of the program
+    files that train; variant: name of what is heard; audiograms: thresholds in dB HL over Hz of
+    each variant, none for unmasked speech; threads and dataloader_workers: of all processes
+    together. num_gpus 0 trains on the CPU. save_total_limit and evaluation_clips None: all.
     """
 
     model_folder: str
     base_model: str
-    train_folder: str
-    eval_folder: str
+    train_folders: list[str]
+    eval_folders: list[str]
     output_folder: str
     code: str
     variant: str
-    audiogram: dict[str, float] | None
+    audiograms: dict[str, dict[str, float]]
     language: str
     task: str
     normalizer: str

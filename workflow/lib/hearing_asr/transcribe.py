@@ -1,11 +1,11 @@
-"""Let a Whisper model transcribe the log-Mel clips of one split, and count what it got right.
+"""Let a Whisper model transcribe the log-Mel clips of one split, and say how sure it is.
 
-Short-form decoding: every clip is one window of the model, decoded once, without sampling,
-temperature fallback or timestamps, so that a model always writes the same text for a clip.
+Short-form decoding: every clip is one window of the model, decoded once, without temperature
+fallback or timestamps; at temperature 0 a model always writes the same text for a clip.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from datasets import Dataset, load_from_disk
 from safetensors import SafetensorError
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperTokenizer
 
-from hearing_asr import normalizers
+from hearing_asr.confidence import TokenWords, evidence
 from hearing_asr.errors import InputError
 from hearing_asr.features import pad_logmel
 from hearing_asr.files import atomic_path
@@ -29,10 +29,9 @@ from hearing_asr.models import (
     load_tokenizer,
     whisper_config,
 )
-from hearing_asr.scoring import score_clips
+from hearing_asr.transcripts import METADATA_KEY, TRANSCRIPT_COLUMNS
 
-METADATA_KEY = b"hearing_asr"
-PACKAGES = ("torch", "transformers", "rapidfuzz")
+PACKAGES = ("torch", "transformers")
 
 
 def transcribe(
@@ -40,39 +39,41 @@ def transcribe(
     logmel_folder: str | Path,
     output: str | Path,
     *,
-    normalizer: str = "english",
     batch_size: int = 16,
     language: str = "en",
     task: str = "transcribe",
     generation_max_length: int = 225,
     num_beams: int = 1,
+    temperature: float = 0.0,
+    seed: int = 1,
     threads: int = 1,
 ) -> None:
     """Transcribe all clips of a log-Mel dataset and write one row per clip as Parquet.
 
     Runs on the GPU if there is one (bfloat16, or float16 where the GPU has no bfloat16), else on
-    `threads` CPU threads in float32. Rows keep the order of the dataset. `read_provenance` tells
-    what the file was made with.
+    `threads` CPU threads in float32. Rows keep the order of the dataset. The columns are those of
+    `transcripts.TRANSCRIPT_COLUMNS`; `transcripts.read_provenance` tells what the file was made
+    with.
 
     Args:
         model_folder: a saved Whisper model with its tokenizer.
         logmel_folder: the dataset of one split.
-        output: Parquet file with path, client_id, duration (s), the raw and normalized texts and
-            the counts of `scoring.score_clips`.
-        normalizer: a name that `normalizers.normalizer` knows.
+        output: Parquet file.
         language, task: Whisper's prompt. An English-only model has none and takes nothing but
             English and `transcribe`.
         generation_max_length: greatest number of tokens behind the prompt; where the model has
             fewer positions, those are the limit.
         num_beams: 1 decodes greedily.
+        temperature: 0 takes the likeliest token, more draws one at random.
+        seed: of these draws.
 
     Raises:
         InputError: the folder holds no Whisper model, or one that does not fit the dataset, the
-            language or the task; the dataset cannot be read or is empty; unknown normalizer.
+            language or the task; the dataset cannot be read or is empty.
     """
     model_folder, logmel_folder = Path(model_folder), Path(logmel_folder)
-    normalizers.normalizer(normalizer)  # an unknown one must not cost hours of decoding
     torch.set_num_threads(threads)
+    torch.manual_seed(seed)
     spec = whisper_config(model_folder)
     clips = _load_clips(logmel_folder)
     _check_fit(spec, model_folder, clips, logmel_folder)
@@ -85,30 +86,24 @@ def transcribe(
         **prompt,
         "max_length": generation_max_length,
         "num_beams": num_beams,
-        "temperature": 0.0,
+        "temperature": temperature,
         "return_timestamps": False,
     }
     log.info("%s on %s in %s", model_folder.name, model.device, model.dtype)
-    hypotheses = [""] * len(clips)
-    texts = _generate(model, tokenizer, clips, spec.window_frames, batch_size, decoding)
-    for row, text in progress(texts, "transcribe", total=len(clips)):
-        hypotheses[row] = text
+    rows: list[dict] = [{}] * len(clips)
+    written = _generate(model, tokenizer, clips, spec.window_frames, batch_size, decoding)
+    for row, told in progress(written, "transcribe", total=len(clips)):
+        rows[row] = told
     provenance = {
         "model": model_folder.name,
-        "decoding": decoding,
+        "decoding": decoding | {"seed": seed},
         "precision": str(model.dtype).removeprefix("torch."),
-        "normalizer": normalizers.describe(normalizer),
         "versions": {package: version(package) for package in PACKAGES},
     }
-    predictions = _predictions(clips, hypotheses, normalizer)
-    predictions = predictions.replace_schema_metadata({METADATA_KEY: json.dumps(provenance)})
+    transcripts = _transcripts(clips, rows)
+    transcripts = transcripts.replace_schema_metadata({METADATA_KEY: json.dumps(provenance)})
     with atomic_path(output) as temporary:
-        pq.write_table(predictions, temporary)
-
-
-def read_provenance(path: str | Path) -> dict:
-    """What a prediction file was made with: model, decoding, precision, normalizer, versions."""
-    return json.loads(pq.read_schema(path).metadata[METADATA_KEY])
+        pq.write_table(transcripts, temporary)
 
 
 def _generate(
@@ -118,12 +113,13 @@ def _generate(
     window_frames: int,
     batch_size: int,
     decoding: dict,
-) -> Iterator[tuple[int, str]]:
-    """Yield (row, hypothesis) of every clip, in the order in which they are decoded."""
+) -> Iterator[tuple[int, dict]]:
+    """Yield (row, what was written and how surely) of every clip, in the order of decoding."""
     # A batch decodes until its last clip has ended, so clips of similar length share one; the
     # longest come first, so that memory runs out in the first minute or never.
     order = np.argsort(-_frames(clips), kind="stable")
     features = clips.with_format("numpy", columns=["logmel", "padding"])
+    words = TokenWords.of(model, tokenizer, decoding["max_length"])
     for begin in range(0, len(order), batch_size):
         rows = order[begin : begin + batch_size]
         batch = features[rows]
@@ -136,29 +132,33 @@ def _generate(
         window = torch.from_numpy(padded).to(model.device, model.dtype)
         # All frames are attended to, padding too, as in Whisper's training; said, lest it warns.
         mask = torch.ones(len(window), window_frames, dtype=torch.long, device=model.device)
-        tokens = model.generate(window, attention_mask=mask, **decoding)
+        with torch.inference_mode():
+            heard = model.get_encoder()(window)  # once: for the text, and for how sure it is
+            tokens = model.generate(encoder_outputs=heard, attention_mask=mask, **decoding)
+            told = evidence(model, heard, tokens, words)
         # Whisper's vocabulary writes the space before a word, so most texts begin with one.
         texts = tokenizer.batch_decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        yield from zip(rows.tolist(), (text.strip() for text in texts), strict=True)
+        for row, text, sure, logmel in zip(rows, texts, told, batch["logmel"], strict=True):
+            loudest = 4.0 * float(logmel.max(initial=-np.inf)) - 4.0
+            yield int(row), {"hypothesis": text.strip(), "loudest_mel": loudest, **sure}
 
 
-def _predictions(clips: Dataset, hypotheses: list[str], normalizer: str) -> pa.Table:
-    normalize = normalizers.normalizer(normalizer)
+def _transcripts(clips: Dataset, rows: list[Mapping]) -> pa.Table:
     told = clips.with_format("arrow", columns=["path", "client_id", "duration", "sentence"])[:]
-    references = [normalize(text) for text in told["sentence"].to_pylist()]
-    recognized = [normalize(text) for text in hypotheses]
     columns = {
         "path": told["path"].cast(pa.string()),
         "client_id": told["client_id"].cast(pa.string()),
         "duration": told["duration"].cast(pa.float32()),
         "reference": told["sentence"].cast(pa.string()),
-        "hypothesis": pa.array(hypotheses, pa.string()),
-        "reference_normalized": pa.array(references, pa.string()),
-        "hypothesis_normalized": pa.array(recognized, pa.string()),
+        "hypothesis": pa.array([row["hypothesis"] for row in rows], pa.string()),
+        "tokens": pa.array([row["tokens"] for row in rows], pa.int32()),
+        "language": pa.array([row["language"] for row in rows], pa.string()),
     }
-    return pa.table(columns | score_clips(references, recognized))
+    for name in ("mean_logprob", "entropy", "language_probability", "loudest_mel"):
+        columns[name] = pa.array([row[name] for row in rows], pa.float32())
+    return pa.table({name: columns[name] for name in TRANSCRIPT_COLUMNS})
 
 
 def _load_model(folder: Path) -> WhisperForConditionalGeneration:

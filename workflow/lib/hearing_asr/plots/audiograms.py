@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hearing_asr.audiograms import NYQUIST, Audiogram
 from hearing_asr.files import atomic_path
-from hearing_asr.plots.style import MUTED, figure, literal, series_style, shared_legend
+from hearing_asr.plots.style import MUTED, Files, figure, literal, series_style, shared_legend
 
 OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)  # Hz
 HALF_OCTAVES = (750, 1500, 3000, 6000)  # Hz, tested where two octaves differ much
@@ -36,7 +36,7 @@ GRADED = (500.0, 1000.0, 2000.0, 4000.0)  # Hz
 def plot_audiograms(
     variants: Mapping[str, Mapping[Any, Any]],
     *,
-    path: str | Path,
+    path: Files,
     csv: str | Path,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
@@ -45,7 +45,7 @@ def plot_audiograms(
 
     Args:
         variants: name -> audiogram, a mapping of Hz to dB HL.
-        path: the figure; the suffix chooses the format.
+        path: file or files of the figure; the suffix chooses the format.
         csv: the points as a table (variant, frequency_hz, threshold_db_hl, gain_db).
         dpi: pixels per inch.
         figsize: width and height in inches.

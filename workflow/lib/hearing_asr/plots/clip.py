@@ -20,7 +20,7 @@ from hearing_asr.errors import InputError
 from hearing_asr.features import HOP, N_FFT, log_mel
 from hearing_asr.files import atomic_path
 from hearing_asr.models import FRAMES_PER_SECOND
-from hearing_asr.plots.style import COLORS, figure, literal
+from hearing_asr.plots.style import COLORS, Files, figure, literal
 
 FLOOR_TOLERANCE = 1e-6  # in Whisper's normalised units; float32 resolves 1e-7 there
 SPECTROGRAM_RANGE = 90.0  # dB shown below the loudest bin
@@ -65,7 +65,7 @@ def plot_clip(
     clip: str | None,
     num_mel_bins: int,
     window_frames: int,
-    path: str | Path,
+    path: Files,
     csv: str | Path,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
@@ -77,7 +77,7 @@ def plot_clip(
         clip: clip id (column `path`); None chooses one of median length.
         num_mel_bins: mel bins of the model.
         window_frames: frames of the model's window, 100 per second.
-        path: the figure; the suffix chooses the format.
+        path: file or files of the figure; the suffix chooses the format.
         csv: per variant: frames, cells, cells_at_floor, floor_share, peak_dbfs, rms_dbfs.
         dpi: pixels per inch.
         figsize: width and height in inches.

@@ -17,6 +17,7 @@ from hearing_asr.plots.style import (
     COLORS,
     HATCHES,
     MUTED,
+    Files,
     figure,
     literal,
     shared_legend,
@@ -32,8 +33,8 @@ LABELLED_BARS = 24  # up to here every bar gets its value
 def plot_scores(
     scores: str | Path,
     *,
-    matrix: str | Path,
-    bars: str | Path,
+    matrix: Files,
+    bars: Files,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
 ) -> None:
@@ -41,8 +42,9 @@ def plot_scores(
 
     Args:
         scores: CSV with at least model, variant and wer (a ratio).
-        matrix: file of the heat map, trained on x tested on; the suffix chooses the format.
-        bars: file of the bars, grouped by the variant tested on.
+        matrix: file or files of the heat map, trained on x tested on; the suffix chooses the
+            format.
+        bars: file or files of the bars, grouped by the variant tested on.
         dpi: pixels per inch.
         figsize: width and height in inches.
 

@@ -18,6 +18,8 @@ from matplotlib.text import Text
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 
+Files = str | Path | Sequence[str | Path]  # a figure may be written in several formats
+
 # Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too. Their yellow
 # is left out, because a yellow line on white is seen by nobody, and black is kept for BASELINE.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -81,23 +83,26 @@ def house_style() -> Iterator[None]:
 
 @contextmanager
 def figure(
-    path: str | Path, *, dpi: float = 300, figsize: Sequence[float] = (12, 8)
+    files: Files, *, dpi: float = 300, figsize: Sequence[float] = (12, 8)
 ) -> Iterator[Figure]:
-    """Yield an empty figure; save it to `path` when the block has succeeded.
+    """Yield an empty figure; save it to `files` when the block has succeeded.
 
     Args:
-        path: the suffix chooses the format: png, pdf, svg or jpg.
+        files: one or several; each suffix chooses a format: png, pdf, svg or jpg.
         dpi: pixels per inch (in pdf and svg of embedded images only).
         figsize: width and height in inches.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
     """
-    _save_options(path)
+    files = [files] if isinstance(files, (str, Path)) else list(files)
+    for path in files:
+        _save_options(path)
     with house_style():
         fig = Figure(figsize=tuple(figsize), layout="constrained")
         yield fig
-        save_figure(fig, path, dpi)
+        for path in files:
+            save_figure(fig, path, dpi)
 
 
 def save_figure(fig: Figure, path: str | Path, dpi: float) -> None:
@@ -115,7 +120,7 @@ def _save_options(path: str | Path) -> Mapping[str, Any]:
     suffix = Path(path).suffix.lower()
     if suffix not in SAVE_OPTIONS:
         formats = ", ".join(known.lstrip(".") for known in SAVE_OPTIONS)
-        raise InputError(f"{path}: figures are written as {formats}; set plots.format to one")
+        raise InputError(f"{path}: figures are written as {formats}; choose plots.formats of these")
     return SAVE_OPTIONS[suffix]
 
 

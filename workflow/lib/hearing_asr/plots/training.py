@@ -24,6 +24,7 @@ from hearing_asr.plots.style import (
     COLORS,
     MUTED,
     NOT_FINITE,
+    Files,
     figure,
     legend_entries,
     literal,
@@ -83,8 +84,8 @@ COMPARED_OVERVIEW = ("train_loss", "eval_loss", "gradient_norm", "word_error_rat
 def plot_training(
     runs: str | Path,
     *,
-    figures: Mapping[str, str | Path],
-    overview: str | Path,
+    figures: Mapping[str, Files],
+    overview: Files,
     summary: str | Path,
     csv: str | Path,
     title: str,
@@ -96,7 +97,7 @@ def plot_training(
 
     Args:
         runs: folder with TensorBoard event files, also in folders below it.
-        figures: name in METRICS -> file; the suffix chooses the format.
+        figures: name in METRICS -> file or files; the suffix chooses the format.
         overview: file of the 2 x 2 figure with all four.
         summary: text file with the statistics of each metric.
         csv: all raw scalars as a long table (tag, step, wall_time, value); one file per tag is
@@ -125,8 +126,8 @@ def plot_training(
 def plot_training_comparison(
     runs: Mapping[str, str | Path],
     *,
-    figures: Mapping[str, str | Path],
-    overview: str | Path,
+    figures: Mapping[str, Files],
+    overview: Files,
     csv: str | Path,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),

@@ -15,6 +15,7 @@ from hearing_asr.plots.style import (
     COLORS,
     HATCHES,
     MUTED,
+    Files,
     figure,
     literal,
     shared_legend,
@@ -39,7 +40,7 @@ PANELS = (
 def plot_usage(
     benchmarks: str | Path,
     *,
-    path: str | Path,
+    path: Files,
     csv: str | Path,
     rules: Iterable[str] = (),
     dpi: float = 300,
@@ -49,7 +50,7 @@ def plot_usage(
 
     Args:
         benchmarks: folder of Snakemake's benchmark files, as for `read_usage`.
-        path: the figure; the suffix chooses the format.
+        path: file or files of the figure; the suffix chooses the format.
         csv: the table of `usage_by_rule`.
         rules: names in the order wanted, from top to bottom; others follow by name.
         dpi: pixels per inch.
