@@ -94,13 +94,21 @@ def mel_filters(num_mel_bins: int) -> np.ndarray:
     Mel scale of Slaney's Auditory Toolbox (1998): linear below 1000 Hz (200/3 Hz per mel),
     logarithmic above (27 mel per factor 6.4), as in `librosa.filters.mel`.
     """
-    corners = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), num_mel_bins + 2))
+    corners = mel_corners(num_mel_bins)
     frequencies = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
     low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (frequencies - low) / (centre - low)
     falling = (high - frequencies) / (high - centre)
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     return (triangles * 2.0 / (high - low)).astype(np.float32)
+
+
+def mel_corners(num_mel_bins: int) -> np.ndarray:
+    """Corners of the mel filters in Hz, float64 (num_mel_bins + 2,), 0 to 8000.
+
+    Filter k rises from corner k to its centre, corner k + 1, and falls to corner k + 2.
+    """
+    return _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), num_mel_bins + 2))
 
 
 @lru_cache(maxsize=4)
