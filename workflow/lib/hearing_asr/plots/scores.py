@@ -106,7 +106,7 @@ def draw_matrix(fig: Figure, table: pd.DataFrame) -> None:
     size = float(np.clip(90.0 / max(values.shape), 8.0, 18.0))
     for (row, column), value in np.ndenumerate(values):
         matched = table.index[row] == table.columns[column]
-        color = _text_color(colors(scale(value))) if np.isfinite(value) else MUTED
+        color = text_color(colors(scale(value))) if np.isfinite(value) else MUTED
         _annotate(ax, row, column, value, matched=matched, color=color, size=size)
     ax.grid(False)
     ax.set_xticks(np.arange(values.shape[1] - 1) + 0.5, minor=True)
@@ -144,7 +144,7 @@ def _scale(values: np.ndarray) -> tuple[Normalize, str]:
     return Normalize(0.0, top), "max" if largest > top else "neither"
 
 
-def _text_color(background: Sequence[float]) -> str:
+def text_color(background: Sequence[float]) -> str:
     """Black or white, whichever has more contrast: WCAG 2.2, relative luminance."""
     rgb = np.array(to_rgb(background))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
