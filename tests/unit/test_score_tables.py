@@ -154,4 +154,5 @@ def test_no_files():
 def test_counts_hold_everything_that_is_summed(files):
     cells = load_cells(files)
     assert cells.counts.shape == (3, 4, len(SUMMED))
-    assert np.array_equal(cells.by_seed["zero_shot", "hfloss", None], cells.counts[:, 1].sum(axis=0))
+    totals = cells.by_seed["zero_shot", "hfloss", None]
+    assert np.array_equal(totals, cells.counts[:, 1].sum(axis=0))

@@ -142,14 +142,15 @@ def test_a_statistic_that_is_undefined_in_some_draws_has_no_ends():
 def test_ends_do_not_depend_on_what_stands_beside():
     data, speaker = clips(30)
     many = np.hstack([data[:, :1], 2 * data[:, :1]])
-    low, high = ratio_intervals(many, np.repeat(data[:, 1:], 2, axis=1), speaker, replicates=999, seed=4)
+    words = np.repeat(data[:, 1:], 2, axis=1)
+    low, high = ratio_intervals(many, words, speaker, replicates=999, seed=4)
     alone = ratio_intervals(data[:, :1], data[:, 1:], speaker, replicates=999, seed=4)
     assert (low[0], high[0]) == (alone[0][0], alone[1][0])
     assert low[1] == pytest.approx(2 * low[0])
 
 
 def test_ends_lie_within_the_replicates():
-    replicates = RNG.normal(size=(50, 3)) + [0, 10, -10]  # far from their estimate
+    replicates = RNG.normal(size=(50, 3)) + np.array([0, 10, -10])  # far from their estimate
     low, high = bca_ends(np.zeros(3), replicates, RNG.normal(size=(9, 3)))
     assert (low >= replicates.min(axis=0)).all()
     assert (high <= replicates.max(axis=0)).all()

@@ -103,6 +103,8 @@ COMPARED = [
     "word_error_rate",
 ]
 
+# Sounds of speech are known for English only.
+ENGLISH = config["model"]["language"].lower() in ("en", "english")
 METRICS = [
     "scores.csv",
     "wer_matrix.csv",
@@ -110,8 +112,27 @@ METRICS = [
     "intervals.csv",
     "comparisons.csv",
     "effects.csv",
+    "groups.csv",
+    "calibration.csv",
+    "confidence.csv",
+    "words.csv",
+    *(["phonemes.csv", "phoneme_classes.csv"] if ENGLISH else []),
+    "floor.csv",
+    "spectrum.csv",
+    "sii.csv",
 ]
-FIGURES = ["audiograms", "clip", "wer_matrix", "wer_bars"]
+FIGURES = [
+    "audiograms",
+    "clip",
+    "wer_matrix",
+    "wer_bars",
+    *(f"groups/{variant}" for variant in VARIANTS),
+    "calibration",
+    *(["phoneme_classes", "phonemes"] if ENGLISH else []),
+    "floor",
+    "spectrum",
+    "sii",
+]
 
 # MODEL is what features are made for and what training starts from: configuration, tokenizer and
 # weights. BASE is the model that is fine-tuned and that zero-shot stands for: the same, unless it

@@ -7,7 +7,7 @@ with job_log(snakemake.log[0]):
 
     params = snakemake.params
     plot_scores(
-        snakemake.input.scores,
+        snakemake.input.intervals,
         matrix=snakemake.output.matrix,
         bars=snakemake.output.bars,
         dpi=params.dpi,

@@ -12,11 +12,13 @@ SHOWN_FORMATS = ("png", "svg", "jpg")  # of figures, that browsers show as image
 ZERO_SHOT = "zero_shot"  # the base model, where a model's name is expected
 STAGES = ("corpus", "masking", "features", "training", "evaluation", "plots")
 RULES = (
-    "all check_splits clip_table compare corpus_gather corpus_shard corpus_stream dataset_dict "
+    "all calibration check_splits clip_facts clip_table compare corpus_gather corpus_shard "
+    "corpus_stream dataset_dict "
     "demo_release download_model download_release features_gather features_shard finetune "
-    "hub_tables masking_gather masking_shard plan plot_audiograms plot_clip plot_corpus "
+    "groups hub_tables information masking_gather masking_shard phonemes plan plot_audiograms "
+    "plot_calibration plot_clip plot_corpus plot_groups plot_information plot_phonemes "
     "plot_scores plot_training plot_training_comparison plot_usage pretrain release "
-    "release_tables score score_clips scratch_model transcribe unknown_target"
+    "release_tables score score_clips scratch_model words write_report transcribe unknown_target"
 ).split()
 RESERVED = (UNMASKED, ZERO_SHOT, MIXED, "base", "model", "clips", *STAGES, *RULES)
 LARGE_V3 = ("openai/whisper-large-v3", "openai/whisper-large-v3-turbo")  # 128 mel bins

@@ -11,7 +11,7 @@ from rapidfuzz.distance import Levenshtein
 
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
-from hearing_asr.scoring import read_predictions
+from hearing_asr.predictions import read_predictions
 
 KINDS = ("substitution", "deletion", "insertion")
 TEXTS = ("reference_normalized", "hypothesis_normalized")
@@ -23,7 +23,7 @@ def count_confusions(references: Sequence[str], hypotheses: Sequence[str]) -> pd
 
     The alignment is the one that `scoring.score_clips` counts, and jiwer's. Texts are taken as
     they are, normalize them before; white space of any kind and length separates words. Clips
-    with an empty reference are left out, as in `scoring.corpus_scores`.
+    with an empty reference are left out, as in all rates.
 
     Returns:
         reference, hypothesis (words) and count, for each pair of different words that occurs: the

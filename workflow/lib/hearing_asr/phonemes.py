@@ -17,8 +17,9 @@ from rapidfuzz.distance import Levenshtein
 
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
+from hearing_asr.predictions import read_predictions
 from hearing_asr.pronunciation import coverage, pronounce, spoken_words
-from hearing_asr.scoring import read_predictions
+from hearing_asr.uncertainty import block_codes, ratio_intervals
 
 # Class -> ARPAbet phonemes, in the order of the figures. Consonants by manner of articulation as in
 # the phone table of CMUdict (cmudict.phones), with one change: HH, its "aspirate", is a fricative
@@ -159,7 +160,7 @@ def write_phonemes(
 ) -> None:
     """Write the errors per phoneme and per class of all models on all variants.
 
-    Clips without words after normalization are left out, as in `scoring.corpus_scores`. Rates are
+    Clips without words after normalization are left out, as in all rates. Rates are
     substitutions and deletions over occurrences (ratios), empty where nothing occurs. Read the
     tables with the names as text: a variant may be called "null".
 
@@ -192,7 +193,7 @@ def write_phonemes(
             )
         cell = {"model": model, "variant": variant}
         phonemes.append(pd.DataFrame({**cell, **_phoneme_columns(counts)}))
-        speakers = _speaker_codes(clips["client_id"])
+        speakers = block_codes(clips["client_id"].tolist())
         columns = _class_columns(counts, speakers, replicates=replicates, seed=seed)
         columns["coverage"] = coverage(clips["reference"])
         classes.append(pd.DataFrame({**cell, **columns}))
@@ -214,8 +215,6 @@ def _phoneme_columns(counts: PhonemeCounts) -> dict[str, Sequence]:
 def _class_columns(
     counts: PhonemeCounts, speakers: np.ndarray, *, replicates: int, seed: int
 ) -> dict[str, Sequence]:
-    from hearing_asr.uncertainty import ratio_intervals
-
     member = np.array(
         [[CLASS_OF[phoneme] == name for name in PHONEME_CLASSES] for phoneme in PHONEMES]
     )
@@ -237,13 +236,6 @@ def _class_columns(
 def _rates(occurrences: np.ndarray, errors: np.ndarray) -> dict[str, np.ndarray]:
     rate = np.divide(errors, occurrences, out=np.full(len(errors), np.nan), where=occurrences > 0)
     return {"occurrences": occurrences, "errors": errors, "error_rate": rate}
-
-
-def _speaker_codes(names: pd.Series) -> np.ndarray:
-    """Number the speakers of the clips; clips without a name are a speaker each."""
-    alone = names == ""
-    named = names.mask(alone, "\0" + alone.cumsum().astype(str))
-    return pd.factorize(named)[0]
 
 
 def first_lost(

@@ -22,16 +22,18 @@ from hearing_asr.plots.style import (
     literal,
     shared_legend,
 )
+from hearing_asr.plots.tables import REMEDY, read_table
 
 ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
-COLUMNS = ("model", "variant", "wer")
+MIXED = "mixed"  # the model that was trained on all variants
+RATES = ("wer", "wer_low", "wer_high")
 COLOR_MAP = "cividis_r"  # light is few errors, dark is many; told apart by everybody
 MISSING_COLOR = "#EEEEEE"
 LABELLED_BARS = 24  # up to here every bar gets its value
 
 
 def plot_scores(
-    scores: str | Path,
+    intervals: str | Path,
     *,
     matrix: Files,
     bars: Files,
@@ -41,7 +43,7 @@ def plot_scores(
     """Draw the word error rates of all models on all variants.
 
     Args:
-        scores: CSV with at least model, variant and wer (a ratio).
+        intervals: CSV with at least model, variant, wer, wer_low and wer_high (ratios).
         matrix: file or files of the heat map, trained on x tested on; the suffix chooses the
             format.
         bars: file or files of the bars, grouped by the variant tested on.
@@ -51,53 +53,41 @@ def plot_scores(
     Raises:
         InputError: the table cannot be read, lacks a column, or has a pair twice.
     """
-    table = read_matrix(scores)
+    table, low, high = read_matrices(intervals)
     with figure(matrix, dpi=dpi, figsize=figsize) as fig:
-        draw_matrix(fig, table)
+        draw_matrix(fig, table, low, high)
     with figure(bars, dpi=dpi, figsize=figsize) as fig:
         ax = fig.subplots()
-        draw_bars(ax, table)
+        draw_bars(ax, table, low, high)
         shared_legend(fig, [ax])
 
 
-def read_matrix(scores: str | Path) -> pd.DataFrame:
-    """Read WER in % with models as rows and variants as columns; NaN where there is none.
+def read_matrices(intervals: str | Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Read WER in % and its ends, with models as rows and variants as columns; NaN for gaps.
 
     Variants keep their order; rows are the zero-shot model first, then the models in the order
-    of the variants that they were trained on.
+    of the variants that they were trained on, then the one trained on all.
 
     Raises:
         InputError: the table cannot be read, lacks a column, or has a pair twice.
     """
-    remedy = "Delete it, so that it is computed again."
-    try:
-        # A variant may be called `none` or `null`.
-        table = pd.read_csv(
-            scores,
-            dtype={"model": str, "variant": str, "wer": float},
-            keep_default_na=False,
-            na_values={"wer": ["", "nan"]},
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{scores}: not a readable table ({error}). {remedy}") from error
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        wrong = f"columns missing: {', '.join(missing)}" if missing else "no rows"
-        raise InputError(f"{scores}: {wrong}. {remedy}")
+    table = read_table(intervals, ("model", "variant"), RATES)
     twice = table[table.duplicated(["model", "variant"])]
     if len(twice):
         model, variant = twice[["model", "variant"]].iloc[0]
-        raise InputError(f"{scores}: model {model} on variant {variant} is in it twice. {remedy}")
+        raise InputError(
+            f"{intervals}: model {model} on variant {variant} is in it twice. {REMEDY}"
+        )
     variants = list(table["variant"].unique())
     models = list(table["model"].unique())
-    order = [name for name in [ZERO_SHOT, *variants] if name in models]
+    order = [name for name in [ZERO_SHOT, *variants, MIXED] if name in models]
     order += [name for name in models if name not in order]
-    wide = table.pivot(index="model", columns="variant", values="wer")
-    return 100.0 * wide.loc[order, variants]
+    wide = [table.pivot(index="model", columns="variant", values=rate) for rate in RATES]
+    return tuple(100.0 * rates.loc[order, variants] for rates in wide)
 
 
-def draw_matrix(fig: Figure, table: pd.DataFrame) -> None:
-    """Draw an annotated heat map of WER in %; the matched conditions are outlined."""
+def draw_matrix(fig: Figure, table: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame) -> None:
+    """Draw a heat map of WER in % with its interval; the matched conditions are outlined."""
     ax = fig.subplots()
     values = table.to_numpy(dtype=float)
     scale, extend = _scale(values)
@@ -108,6 +98,12 @@ def draw_matrix(fig: Figure, table: pd.DataFrame) -> None:
         matched = table.index[row] == table.columns[column]
         color = text_color(colors(scale(value))) if np.isfinite(value) else MUTED
         _annotate(ax, row, column, value, matched=matched, color=color, size=size)
+        ends = low.iloc[row, column], high.iloc[row, column]
+        if np.isfinite(ends).all():
+            told = f"{ends[0]:.1f} to {ends[1]:.1f}"
+            small = max(6.0, 0.6 * size)
+            below = {"ha": "center", "va": "top", "fontsize": small, "color": color}
+            ax.annotate(told, (column, row), (0, -0.75 * size), textcoords="offset points", **below)
     ax.grid(False)
     ax.set_xticks(np.arange(values.shape[1] - 1) + 0.5, minor=True)
     ax.set_yticks(np.arange(values.shape[0] - 1) + 0.5, minor=True)
@@ -115,7 +111,10 @@ def draw_matrix(fig: Figure, table: pd.DataFrame) -> None:
     ax.tick_params(which="both", length=0)
     ax.spines[:].set_visible(False)
     _name_ticks(ax, table)
-    ax.set_title("Word error rate (%) on the test split; outlined: trained and tested on the same")
+    ax.set_title(
+        "Word error rate (%) on the test split, 95 % intervals below;\n"
+        "outlined: trained and tested on the same"
+    )
     fig.colorbar(image, ax=ax, label="WER (%)", extend=extend, pad=0.02)
 
 
@@ -163,7 +162,7 @@ def _name_ticks(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _model_name(model: str) -> str:
-    return "zero-shot" if model == ZERO_SHOT else model
+    return {ZERO_SHOT: "zero-shot", MIXED: "all, mixed"}.get(model, model)
 
 
 def _tilt_if_long(ax: Axes, names: Sequence[str]) -> None:
@@ -175,16 +174,20 @@ def _tilt_if_long(ax: Axes, names: Sequence[str]) -> None:
             label.set(ha="right", rotation_mode="anchor")
 
 
-def draw_bars(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw WER in % as bars, one group per variant tested on, one bar per model."""
+def draw_bars(ax: Axes, table: pd.DataFrame, low: pd.DataFrame, high: pd.DataFrame) -> None:
+    """Draw WER in % as bars with 95 % intervals, a group per variant, a bar per model."""
     models, variants = table.shape
     width = 0.84 / models
     for index, model in enumerate(table.index):
         offset = (index - (models - 1) / 2) * width
+        values = table.loc[model]
+        ends = np.maximum([values - low.loc[model], high.loc[model] - values], 0)
         bars = ax.bar(
             np.arange(variants) + offset,
-            table.loc[model],
+            values,
             width,
+            yerr=np.nan_to_num(ends),
+            error_kw={"ecolor": MUTED, "capsize": 3, "lw": 1.2},
             label=_bar_label(model),
             linewidth=0.5,
             **_bar_style(model, table),
@@ -204,13 +207,15 @@ def draw_bars(ax: Axes, table: pd.DataFrame) -> None:
         literal(label)
     ax.set_xlim(-0.6, variants - 0.4)
     ax.set_ylim(bottom=0.0)
-    ax.set_title("Word error rate on the test split")
+    ax.set_title("Word error rate on the test split, with 95 % intervals")
     ax.set_xlabel("Tested on")
     ax.set_ylabel("WER (%)")
 
 
 def _bar_label(model: str) -> str:
-    return "zero-shot" if model == ZERO_SHOT else f"trained on {model}"
+    if model == ZERO_SHOT:
+        return "zero-shot"
+    return "trained on all, mixed" if model == MIXED else f"trained on {model}"
 
 
 def _bar_style(model: str, table: pd.DataFrame) -> dict[str, str]:
@@ -218,7 +223,8 @@ def _bar_style(model: str, table: pd.DataFrame) -> dict[str, str]:
     if model == ZERO_SHOT:
         return {"color": BASELINE, "edgecolor": "white"}
     columns = list(table.columns)
-    index = columns.index(model) if model in columns else list(table.index).index(model)
+    others = [name for name in table.index if name not in (*columns, ZERO_SHOT)]
+    index = columns.index(model) if model in columns else len(columns) + others.index(model)
     return {
         "color": COLORS[index % len(COLORS)],
         "hatch": HATCHES[index % len(HATCHES)],
