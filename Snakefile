@@ -25,6 +25,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/plots.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 
 
@@ -35,7 +36,7 @@ rule all:
         stage_targets("training"),
         stage_targets("evaluation"),
         stage_targets("plots"),
-        f"{RESULTS}/metrics/usage.csv",
+        f"{RESULTS}/report.html",
 
 
 for stage in STAGES:

@@ -1,0 +1,183 @@
+"""The report's page: everything gathered, and put into the template."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from docutils.core import publish_parts
+
+from hearing_asr.cells import ZERO_SHOT
+from hearing_asr.errors import InputError
+from hearing_asr.files import atomic_path
+from hearing_asr.joblog import log
+from hearing_asr.report import methods, numbers, rows, story
+from hearing_asr.report.examples import choose, data_uri, examples
+from hearing_asr.transcripts import read_provenance
+
+NAMES = ("model", "variant", "group", "grouping", "reference", "hypothesis", "class", "phoneme")
+KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
+DOCUTILS = {"file_insertion_enabled": False, "raw_enabled": False, "report_level": 5}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files that a report is made of.
+
+    Attributes:
+        template: Jinja2 template of the page.
+        captions: name -> reStructuredText file with a caption.
+        tables: name -> CSV file of the results, of the corpus and of what jobs used.
+        figures: name -> image.
+        card: JSON file of the corpus card.
+        predictions: (model, variant) -> prediction file.
+        audio: variant -> Arrow files of the test split's audio, that of the corpus as `unmasked`.
+    """
+
+    template: str | Path
+    captions: Mapping[str, str | Path]
+    tables: Mapping[str, str | Path]
+    figures: Mapping[str, str | Path]
+    card: str | Path
+    predictions: Mapping[tuple[str, str], str | Path]
+    audio: Mapping[str, Sequence[str | Path]]
+
+
+def write_report(
+    sources: Sources,
+    config: Mapping[str, Any],
+    reference: str,
+    page: str | Path,
+    markdown: str | Path,
+    latex: str | Path,
+) -> None:
+    """Write the report and the main table for papers.
+
+    Args:
+        sources: what it is made of.
+        config: the configuration that ran.
+        reference: the variant that losses are measured against.
+        page: HTML file; holds everything, asks nothing of the network, runs no script.
+        markdown, latex: files of the main table.
+
+    Raises:
+        InputError: a file is missing or cannot be read.
+    """
+    tables = {name: _read(path) for name, path in sources.tables.items()}
+    context = {
+        **_facts(sources, tables, config, reference),
+        **_files(sources, tables, config),
+        "examples": _examples(sources, config["evaluation"]),
+        "number": numbers,
+    }
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.from_string(Path(sources.template).read_text(encoding="utf-8"))
+    with atomic_path(page) as temporary:
+        temporary.write_text(text.render(context), encoding="utf-8")
+    for path, table in (
+        (markdown, numbers.markdown(tables["intervals"])),
+        (latex, numbers.latex(tables["intervals"])),
+    ):
+        with atomic_path(path) as temporary:
+            temporary.write_text(table, encoding="utf-8")
+    log.info("%s: %.1f MB", page, Path(page).stat().st_size / 1e6)
+
+
+def _read(path: str | Path) -> pd.DataFrame:
+    try:
+        # Names such as `null` are names; only empty numbers are missing.
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable table ({error}). Delete it.") from error
+    for name in table.columns.intersection(NAMES):
+        table[name] = table[name].fillna("").astype(str)
+    return table
+
+
+def _facts(
+    sources: Sources, tables: Mapping[str, pd.DataFrame], config: Mapping[str, Any], reference: str
+) -> dict[str, Any]:
+    intervals, effects = tables["intervals"], tables["effects"]
+    base = config["model"]["checkpoint"]
+    base = "the tiny Whisper made here" if base == "scratch" else Path(base).name
+    provenance = read_provenance(next(iter(sources.predictions.values())))
+    variants = list(dict.fromkeys(intervals["variant"]))
+    classes = tables.get("phoneme_classes")
+    return {
+        "run": config["run"],
+        "variants": variants,
+        "reference": reference,
+        "zero_shot": ZERO_SHOT,
+        "summary": story.summary(intervals, effects, base),
+        "doubts": story.doubts(intervals, tables["comparisons"], tables["scores"]),
+        "lost_first": [] if classes is None else story.lost_first(classes, reference),
+        "coverage": None if classes is None else float(classes["coverage"].min()),
+        "matrix": rows.matrix(intervals, tables["comparisons"]),
+        "effects": effects.to_dict("records"),
+        "comparisons": tables["comparisons"].to_dict("records"),
+        "failures": tables["failures"].to_dict("records"),
+        "confidence": tables["confidence"].to_dict("records"),
+        "rates": intervals.to_dict("records"),
+        "words": rows.words(tables["words"]),
+        "sii": tables["sii"].to_dict("records"),
+        "left": rows.floor_shares(tables["floor"]),
+        "usage": rows.usage(tables["usage"]),
+        "corpus": rows.plain(tables["corpus"]),
+        "excluded": rows.plain(tables["excluded"]),
+        "overlap": json.loads(Path(sources.card).read_text(encoding="utf-8"))["overlap"],
+        "methods": methods.methods(config, provenance),
+        "versions": methods.versions() | provenance["versions"],
+        "config": methods.as_json(config),
+    }
+
+
+def _files(
+    sources: Sources, tables: Mapping[str, pd.DataFrame], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the page holds as files: figures, captions, tables to download."""
+    papers = {
+        "main_table.md": numbers.markdown(tables["intervals"]),
+        "main_table.tex": numbers.latex(tables["intervals"]),
+    }
+    downloads = {f"{name}.csv": Path(path).read_bytes() for name, path in sources.tables.items()}
+    downloads |= {name: text.encode() for name, text in papers.items()}
+    return {
+        "captions": {
+            name: caption(Path(path).read_text(encoding="utf-8"), config)
+            for name, path in sources.captions.items()
+        },
+        "figures": {
+            name: data_uri(KINDS[Path(path).suffix], Path(path).read_bytes())
+            for name, path in sources.figures.items()
+        },
+        "downloads": {
+            name: (data_uri("text/plain;charset=utf-8", content), len(content))
+            for name, content in downloads.items()
+        },
+    }
+
+
+def _examples(sources: Sources, evaluation: Mapping[str, Any]) -> list:
+    if not evaluation["examples"]:
+        return []
+    first = next(iter(sources.predictions.values()))
+    paths = choose(first, evaluation["examples"], evaluation["seed"])
+    matched = {
+        (model, variant): file
+        for (model, variant), file in sources.predictions.items()
+        if model in (ZERO_SHOT, variant)
+    }
+    return examples(paths, matched, sources.audio) if paths and matched else []
+
+
+def caption(text: str, config: Mapping[str, Any]) -> jinja2.utils.markupsafe.Markup:
+    """A caption as Snakemake's report has it: Jinja2 with the configuration, reStructuredText."""
+    known = {"snakemake": {"config": config, "wildcards": {"model": "each model"}}}
+    filled = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text).render(known)
+    parts = publish_parts(filled, writer="html5", settings_overrides=DOCUTILS)
+    return jinja2.utils.markupsafe.Markup(parts["body"])
