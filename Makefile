@@ -23,7 +23,6 @@ SNAKEMAKE := $(BIN)/snakemake
 
 demo: .venv/installed
 	$(SNAKEMAKE) --profile profiles/local
-	$(SNAKEMAKE) --profile profiles/local --report results/demo/report.html
 	@echo
 	@echo "Done. Look at:"
 	@echo "  results/demo/report.html              everything, in a browser"

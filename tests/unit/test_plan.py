@@ -334,7 +334,7 @@ def test_the_text_says_what_is_assumed_and_limited(tmp_path):
     assert ["of", "which", "each", "variant", *byte_text(masked / 3).split()] in rows
     assert "corpus.splits.train.max_clips 1234" in text
     assert "nothing was measured on GPUs: 100 TFLOP/s" in text
-    assert "Jobs of the target all: 1,908" in text
+    assert "Jobs of the target all: 1,932" in text
 
 
 def test_numbers_for_people():

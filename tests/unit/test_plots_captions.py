@@ -16,7 +16,7 @@ CAPTIONS = sorted((ROOT / "workflow/report").glob("*.rst"))
 
 def rendered(caption, config=CONFIG):
     """As Snakemake does it: Jinja, then docutils; faults of both are errors here."""
-    job = SimpleNamespace(config=config, wildcards=SimpleNamespace(variant="hfloss"))
+    job = SimpleNamespace(config=config, wildcards=SimpleNamespace(model="hfloss"))
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     text = environment.from_string(caption.read_text()).render(snakemake=job)
     return publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]

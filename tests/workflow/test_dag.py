@@ -32,14 +32,27 @@ def test_the_demo_is_planned(checkout):
         "pretrain": 1,
         "finetune": 3,
         "transcribe": 12,
+        "score_clips": 12,
         "score": 1,
+        "compare": 1,
+        "clip_facts": 1,
+        "groups": 1,
+        "calibration": 1,
+        "words": 1,
+        "phonemes": 1,
+        "information": 1,
         "plot_training": 3,
         "plot_training_comparison": 1,
         "plot_audiograms": 1,
         "plot_corpus": 1,
         "plot_clip": 1,
         "plot_scores": 1,
+        "plot_groups": 1,
+        "plot_calibration": 1,
+        "plot_phonemes": 1,
+        "plot_information": 1,
         "plot_usage": 1,
+        "write_report": 1,
     }
 
 
@@ -97,6 +110,27 @@ def test_without_a_training_log_no_curves_are_drawn(checkout):
     planned = checkout.planned(*overlay(checkout, "silent", {"training": {"report_to": "none"}}))
     assert planned["finetune"] == 3
     assert planned["plot_training"] == planned["plot_training_comparison"] == 0
+
+
+def test_seeds_and_a_mixed_model_are_further_models(checkout):
+    content = {"training": {"seeds": [7, 8], "mixed": True}}
+    changed = overlay(checkout, "seeds", content)
+    planned = checkout.planned(*changed)
+    assert planned["finetune"] == 2 * 4
+    assert planned["transcribe"] == planned["score_clips"] == (2 * 4 + 1) * 3
+    output = checkout.snakemake("-n", *changed).stdout
+    for model in ("hfloss", "hfloss-seed8", "mixed", "mixed-seed8"):
+        assert f"whisper_finetuned_{model}/model.safetensors" in output
+    mixed = re.search(r"^rule finetune:\n +input: (.*)\n +output: .*_mixed/", output, re.MULTILINE)
+    for variant in VARIANTS:
+        assert f"data/demo/{variant}/logmel/train/state.json" in mixed[1]
+
+
+def test_another_language_has_no_phonemes(checkout):
+    content = {"model": {"language": "de"}, "evaluation": {"normalizer": "basic"}}
+    planned = checkout.planned(*overlay(checkout, "german", content))
+    assert planned["phonemes"] == planned["plot_phonemes"] == 0
+    assert planned["words"] == planned["write_report"] == 1
 
 
 def test_a_file_of_any_stage_is_a_target(checkout):
@@ -157,6 +191,8 @@ def test_code_inputs_are_what_the_scripts_import(checkout):
         name = str(path.relative_to(modules)).removesuffix(".py")
         imports[name] = _imported(path.read_text())
     rules = "".join(path.read_text() for path in (checkout / "workflow/rules").glob("*.smk"))
+    for name, members in re.findall(r"^([A-Z]+) = \(([^)]*)\)", rules, re.MULTILINE):
+        rules = rules.replace(f"*{name}", members)  # what several rules have in common
     listed = re.findall(r"(?<!def )code\(([^)]*)\)", rules)
     assert len(listed) > 15
     for arguments in listed:
@@ -170,8 +206,8 @@ def test_code_inputs_are_what_the_scripts_import(checkout):
             if module not in needed:
                 needed.add(module)
                 todo |= imports[module]
-                if module.startswith("plots/"):
-                    todo.add("plots/__init__")
+                if "/" in module:
+                    todo.add(f"{module.partition('/')[0]}/__init__")
         assert {"errors", "files", "joblog", *declared} >= needed, script
         assert set(declared) <= needed, script
 
@@ -181,7 +217,7 @@ def _imported(source):
     dotted = set(re.findall(r"(?:from|import) hearing_asr\.([\w.]+)", source))
     plain = re.findall(r"from hearing_asr(?:\.(\w+))? import ([\w, ]+)", source)
     for package, names in plain:
-        if package in ("", "plots"):
+        if package in ("", "plots", "report"):
             prefix = f"{package}." if package else ""
             dotted |= {prefix + name.strip() for name in names.split(",")}
-    return {name.replace(".", "/") for name in dotted} - {"plots"}
+    return {name.replace(".", "/") for name in dotted} - {"plots", "report"}

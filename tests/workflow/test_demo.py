@@ -10,12 +10,14 @@ import yaml
 
 VARIANTS = ["normal", "lfloss", "hfloss"]
 MODELS = ["zero_shot", *VARIANTS]
-DOWNSTREAM = {"features_shard", "features_gather", "finetune", "transcribe", "score"}
+CURVES = "loss_curves learning_rate gradient_norm word_error_rate training_overview".split()
+DOWNSTREAM = {"features_shard", "features_gather", "finetune", "transcribe", "score", "compare"}
 
 
 @pytest.fixture(scope="module")
 def wer(demo):
     scores = pd.read_csv(demo / "results/demo/metrics/scores.csv")
+    assert scores["seed"].dropna().unique().tolist() == [42]
     return scores.set_index(["model", "variant"])["wer"]
 
 
@@ -76,19 +78,15 @@ def test_a_model_folder_has_everything(demo):
         assert "learning" in card
         curves = {path.name for path in (folder / "tensorboard").iterdir()}
         assert curves == {
-            "loss_curves.png",
-            "learning_rate.png",
-            "gradient_norm.png",
-            "word_error_rate.png",
-            "training_overview.png",
+            *(f"{name}.{suffix}" for name in CURVES for suffix in ("png", "pdf")),
             "training_summary.txt",
             "csv_data",
         }
 
 
-def test_the_report_holds_figures_tables_and_captions(demo):
-    demo.snakemake("--report", "results/demo/report.html")
-    report = (demo / "results/demo/report.html").read_text()
+def test_snakemakes_own_report_holds_figures_tables_and_captions(demo):
+    demo.snakemake("--report", "workflow.html")
+    report = (demo / "workflow.html").read_text()
     for text in ("wer_matrix", "audiograms", "training_overview", "Word error rates", "Training"):
         assert text in report
 
@@ -114,6 +112,7 @@ def test_nothing_is_left_to_do(demo):
         assert not set(demo.planned(target)) - {target}
 
 
+LAST = ("plot_usage", "write_report")  # what sums up all others
 TOUCHED = [
     "Snakefile",
     "config/config.yaml",
@@ -158,12 +157,12 @@ def test_editing_the_masking_reruns_masking_and_what_follows(demo, edited):
 
 def test_editing_a_plot_reruns_the_plot(demo, edited):
     edited("workflow/lib/hearing_asr/plots/audiograms.py")
-    assert set(demo.planned()) == {"all", "plot_audiograms", "plot_usage"}
+    assert set(demo.planned()) == {"all", "plot_audiograms", *LAST}
 
 
 def test_editing_a_script_reruns_its_rule(demo, edited):
     edited("workflow/scripts/plot_scores.py")
-    assert set(demo.planned()) == {"all", "plot_scores", "plot_usage"}
+    assert set(demo.planned()) == {"all", "plot_scores", *LAST}
 
 
 def test_editing_the_scoring_reruns_no_audio(demo, edited):
@@ -222,12 +221,29 @@ def test_changing_a_training_key_reruns_the_training(demo):
 def test_how_a_training_runs_is_no_reason_to_run_it_again(demo):
     keys = {"num_cpus": 2, "dataloader_workers": 1, "save_steps": 50, "resume": False}
     content = {"training": keys, "corpus": {"max_rejected": 0.5}}
-    assert not demo.planned(*overlay(demo, content))
+    planned = demo.planned(*overlay(demo, content))
+    assert set(planned) == {"all", "write_report"}  # which tells the configuration
 
 
-def test_another_normalizer_transcribes_and_scores_alone(demo):
+def test_another_normalizer_scores_what_was_transcribed(demo):
     planned = demo.planned(*overlay(demo, {"evaluation": {"normalizer": "simple"}}))
-    assert planned == {"all": 1, "transcribe": 12, "score": 1, "plot_scores": 1, "plot_usage": 1}
+    assert planned["score_clips"] == 12
+    assert planned["score"] == planned["compare"] == planned["words"] == 1
+    assert not {"transcribe", "finetune", "features_shard", "information"} & set(planned)
+
+
+def test_other_draws_change_what_is_drawn_alone(demo):
+    planned = demo.planned(*overlay(demo, {"evaluation": {"seed": 7, "replicates": 500}}))
+    drawn = {"compare", "groups", "phonemes"}
+    drawings = {"plot_scores", "plot_groups", "plot_phonemes", "plot_information"}
+    assert set(planned) == {"all", *drawn, *drawings, *LAST}
+
+
+def test_a_further_seed_trains_and_transcribes_its_models_alone(demo):
+    planned = demo.planned(*overlay(demo, {"training": {"seeds": [42, 43]}}))
+    assert planned["finetune"] == 3
+    assert planned["transcribe"] == planned["score_clips"] == 9
+    assert not {"features_shard", "pretrain"} & set(planned)
 
 
 def test_more_test_clips_leave_the_models_alone(demo):
@@ -237,7 +253,7 @@ def test_more_test_clips_leave_the_models_alone(demo):
 
 
 def test_another_format_draws_every_figure_again(demo):
-    planned = demo.planned(*overlay(demo, {"plots": {"format": "svg"}}))
+    planned = demo.planned(*overlay(demo, {"plots": {"formats": ["svg"]}}))
     assert planned == {
         "all": 1,
         "plot_training": 3,
@@ -246,7 +262,12 @@ def test_another_format_draws_every_figure_again(demo):
         "plot_corpus": 1,
         "plot_clip": 1,
         "plot_scores": 1,
+        "plot_groups": 1,
+        "plot_calibration": 1,
+        "plot_phonemes": 1,
+        "plot_information": 1,
         "plot_usage": 1,
+        "write_report": 1,
     }
 
 

@@ -29,7 +29,7 @@ CONFIG = {
     "model": {"scratch": {"window": 5, "max_steps": 12, "warmup_steps": 2, "num_cpus": 1}},
     "training": {"max_steps": 6, "warmup_steps": 1, "save_steps": 3, "eval_steps": 3},
     "evaluation": {"normalizer": "simple"},
-    "plots": {"format": "svg"},
+    "plots": {"formats": ["svg"]},
 }
 VARIANTS = ["presbycusis", "hfloss"]
 

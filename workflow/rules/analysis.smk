@@ -185,6 +185,7 @@ rule information:
             "features",
             "information",
             "intelligibility",
+            "models",
             "shards",
         ),
         corpus=f"{DATA}/corpus/test/state.json",

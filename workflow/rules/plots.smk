@@ -424,9 +424,13 @@ rule plot_information:
     input:
         code=code(
             "plot_information",
+            "audiograms",
             "plots/__init__",
+            "plots/audiograms",
             "plots/information",
+            "plots/scores",
             "plots/style",
+            "plots/tables",
         ),
         floor=f"{RESULTS}/metrics/floor.csv",
         spectrum=f"{RESULTS}/metrics/spectrum.csv",

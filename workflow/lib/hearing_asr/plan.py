@@ -69,6 +69,11 @@ class Study:
         return len(self.config["variants"])
 
     @property
+    def english(self) -> bool:
+        """Whether sounds of speech are analysed: there is a pronouncing dictionary for English."""
+        return self.config["model"]["language"].lower() in ("en", "english")
+
+    @property
     def trained(self) -> int:
         """Number of models that are fine-tuned: one per variant, and mixed, and seed."""
         training = self.config["training"]
@@ -169,13 +174,24 @@ def job_counts(study: Study) -> dict[str, int]:
         "score_clips": (trained + 1) * variants,
         "score": 1,
         "compare": 1,
+        "clip_facts": 1,
+        "groups": 1,
+        "calibration": 1,
+        "words": 1,
+        "phonemes": study.english,
+        "information": 1,
         "plot_corpus": 1,
         "plot_training": trained * logged,
         "plot_training_comparison": logged,
         "plot_audiograms": 1,
         "plot_clip": 1,
         "plot_scores": 1,
+        "plot_groups": 1,
+        "plot_calibration": 1,
+        "plot_phonemes": study.english,
+        "plot_information": 1,
         "plot_usage": 1,
+        "write_report": 1,
         "all": 1,
     }
     return {rule: int(count) for rule, count in counts.items() if count}

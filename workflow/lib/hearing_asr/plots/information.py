@@ -19,11 +19,13 @@ from hearing_asr.plots.scores import ZERO_SHOT
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,
+    Files,
     figure,
     literal,
     series_style,
     shared_legend,
 )
+from hearing_asr.plots.tables import read_table
 
 FLOOR = ("frequency_hz", "share_at_floor")
 SPECTRUM = ("frequency_hz", "level_db")
@@ -50,9 +52,9 @@ def plot_information(
     sii_csv: str | Path,
     intervals_csv: str | Path,
     *,
-    floor: str | Path,
-    spectrum: str | Path,
-    sii: str | Path,
+    floor: Files,
+    spectrum: Files,
+    sii: Files,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
 ) -> None:
@@ -77,9 +79,9 @@ def plot_information(
     Raises:
         InputError: a table cannot be read or lacks a column, or no variant was transcribed.
     """
-    shares = _read(floor_csv, FLOOR)
-    levels = _read(spectrum_csv, SPECTRUM)
-    indices = _read(sii_csv, SII).set_index("variant")["sii"]
+    shares = read_table(floor_csv, ("variant",), FLOOR)
+    levels = read_table(spectrum_csv, ("variant",), SPECTRUM)
+    indices = read_table(sii_csv, ("variant",), SII).set_index("variant")["sii"]
     points = matched_points(intervals_csv, indices)
     variants = list(indices.index)
     for path, draw, table in (
@@ -110,7 +112,7 @@ def matched_points(intervals_csv: str | Path, indices: pd.Series) -> pd.DataFram
     Raises:
         InputError: the table cannot be read or lacks a column, or none of its rows is left.
     """
-    table = _read(intervals_csv, INTERVALS, names=("model", "variant"))
+    table = read_table(intervals_csv, ("model", "variant"), INTERVALS)
     wanted = (table["model"] == ZERO_SHOT) | (table["model"] == table["variant"])
     table = table[wanted & table["variant"].isin(indices.index) & table["wer"].notna()]
     if table.empty:
@@ -258,24 +260,3 @@ def _style(name: str, variants: Sequence[str]) -> dict[str, Any]:
     if name in variants:
         return series_style(variants.index(name))
     return {"color": BASELINE, "linestyle": "-", "marker": "", "linewidth": 3.0, "zorder": 1.9}
-
-
-def _read(
-    path: str | Path, columns: Sequence[str], names: Sequence[str] = ("variant",)
-) -> pd.DataFrame:
-    """Read a table: `names` are text, whatever they look like, `columns` are numbers."""
-    remedy = "Delete it, so that it is computed again."
-    try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(names, str) | dict.fromkeys(columns, float),
-            keep_default_na=False,
-            na_values={name: ["", "nan"] for name in columns},
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table ({error}). {remedy}") from error
-    missing = [name for name in (*names, *columns) if name not in table]
-    if missing or table.empty:
-        wrong = f"columns missing: {', '.join(missing)}" if missing else "no rows"
-        raise InputError(f"{path}: {wrong}. {remedy}")
-    return table

@@ -18,11 +18,13 @@ from hearing_asr.plots.scores import COLOR_MAP, ZERO_SHOT, text_color
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,
+    Files,
     figure,
     literal,
     series_style,
     shared_legend,
 )
+from hearing_asr.plots.tables import REMEDY, read_table
 
 CLASS_COLUMNS = ("model", "variant", "class", "error_rate", "low", "high")
 PHONEME_COLUMNS = ("model", "variant", "phoneme", "class", "error_rate")
@@ -45,8 +47,8 @@ def plot_phonemes(
     classes_csv: str | Path,
     phonemes_csv: str | Path,
     *,
-    classes: str | Path,
-    phonemes: str | Path,
+    classes: Files,
+    phonemes: Files,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
 ) -> None:
@@ -79,24 +81,14 @@ def read_rates(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         InputError: the table cannot be read, lacks one of `columns` or the zero-shot model, or has
             a model, variant and sound (the third column) twice.
     """
-    remedy = "Delete it, so that it is computed again."
     rates = [name for name in columns if name in RATES]
-    types = {name: float if name in rates else str for name in columns}
-    missing_values = {name: ["", "nan"] for name in rates}
-    try:
-        # A variant may be called `none` or `null`.
-        table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing_values)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table ({error}). {remedy}") from error
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise InputError(f"{path}: columns missing: {', '.join(missing)}. {remedy}")
+    table = read_table(path, [name for name in columns if name not in RATES], rates)
     if ZERO_SHOT not in set(table["model"]):
-        raise InputError(f"{path}: no rows of the model {ZERO_SHOT}. {remedy}")
+        raise InputError(f"{path}: no rows of the model {ZERO_SHOT}. {REMEDY}")
     twice = table[table.duplicated(list(columns[:3]))]
     if len(twice):
         row = " on ".join(twice[["model", "variant"]].iloc[0])
-        raise InputError(f"{path}: {twice[columns[2]].iloc[0]} of {row} is in it twice. {remedy}")
+        raise InputError(f"{path}: {twice[columns[2]].iloc[0]} of {row} is in it twice. {REMEDY}")
     table[rates] *= 100.0
     return table[list(columns)]
 

@@ -26,6 +26,11 @@ def points(ratio: float) -> str:
     return f"{100 * ratio:+.1f}".replace("-", "−") if math.isfinite(ratio) else NOTHING
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A number as it stands, with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−") if not math.isnan(value) else NOTHING
+
+
 def between(low: float, high: float) -> str:
     """An interval of ratios in %, or nothing where it is not known."""
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -37,7 +42,7 @@ def p_value(value: float) -> str:
     """A p-value with as many digits as it is worth."""
     if not math.isfinite(value):
         return NOTHING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "<\u00a00.001" if value < 0.001 else f"{value:.3f}"
 
 
 def model_name(model: str) -> str:
