@@ -34,6 +34,10 @@ class Size:
         starts: how often what needs programs to be started is measured; the best counts.
         scales: how many times the full study's shards are planned.
         steps: of each training.
+        scored: clips whose scoring is timed.
+        replicates: of the bootstrap of a whole matrix.
+        looped: replicates of the plain loop that it is compared with.
+        tests: that are simulated in each population.
     """
 
     clips: int = 48
@@ -45,6 +49,10 @@ class Size:
     starts: int = 2
     scales: tuple[int, ...] = (1, 10)
     steps: int = 40
+    scored: int = 20_000
+    replicates: int = 10_000
+    looped: int = 200
+    tests: int = 4000
 
     @classmethod
     def quick(cls) -> "Size":
@@ -58,6 +66,10 @@ class Size:
             starts=1,
             scales=(1,),
             steps=8,
+            scored=200,
+            replicates=200,
+            looped=5,
+            tests=5,
         )
 
     @classmethod

@@ -113,7 +113,16 @@ def training(folder: Path, size: "Size") -> Iterator["Section"]:
     yield from training.measure(folder, size.steps)
 
 
-PARTS = {part.__name__: part for part in (data, ingestion, jobs, planning, training)}
+def statistics(folder: Path, size: "Size") -> Iterator["Section"]:
+    """Scores, and how sure they are; writes no files."""
+    from benchmarks import statistics
+
+    yield from statistics.measure(
+        size.scored, size.replicates, size.looped, size.tests, size.rounds
+    )
+
+
+PARTS = {part.__name__: part for part in (data, ingestion, jobs, planning, training, statistics)}
 
 
 if __name__ == "__main__":
