@@ -90,6 +90,7 @@ def settings(folder: Path, name: str, steps: int) -> dict:
         "code": "benchmark",
         "variant": "normal",
         "audiograms": {},
+        "seed": config["training"]["seeds"][0],
         "language": config["model"]["language"],
         "task": config["model"]["task"],
         "normalizer": config["evaluation"]["normalizer"],

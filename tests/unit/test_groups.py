@@ -48,7 +48,10 @@ def run(tmp_path):
     return files, tmp_path / "facts.parquet", tmp_path / "groups.csv"
 
 
-def groups(run, least=Least(2, 5)):
+LEAST = Least(2, 5)
+
+
+def groups(run, least=LEAST):
     files, facts, output = run
     write_groups(files, facts, output, DRAWS, least)
     return pd.read_csv(output)

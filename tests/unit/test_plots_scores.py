@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -14,23 +15,39 @@ from hearing_asr.plots.style import BASELINE, series_style
 RNG = np.random.default_rng(3)
 
 
+COLUMNS = ("model", "variant", "wer", "wer_low", "wer_high")
+
+
 def score_rows(variants, models=None):
     models = models or [*variants, "zero_shot"]  # the order of the file is not that of the figure
-    return [(model, variant, RNG.uniform(0, 1.4)) for model in models for variant in variants]
+    return [
+        around(model, variant, RNG.uniform(0.1, 1.4)) for model in models for variant in variants
+    ]
 
 
-def write(path, rows, columns=("model", "variant", "wer")):
+def around(model, variant, wer):
+    return model, variant, wer, wer - 0.02, wer + 0.07
+
+
+def write(path, rows, columns=COLUMNS):
     pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
     return path
 
 
 def cells(fig):
     """(row, column) -> text of a heat map."""
-    found = {}
+    return {place: text for place, text in placed(fig) if " to " not in text.get_text()}
+
+
+def ends(fig):
+    """(row, column) -> text of the interval in a heat map."""
+    return {place: text.get_text() for place, text in placed(fig) if " to " in text.get_text()}
+
+
+def placed(fig):
     for text in fig.axes[0].texts:
-        column, row = text.get_position()
-        found[row, column] = text
-    return found
+        column, row = getattr(text, "xy", text.get_position())
+        yield (row, column), text
 
 
 def outlines(fig):
@@ -42,10 +59,10 @@ def outlines(fig):
 
 
 def draw(rows, tmp_path):
-    table = plots.read_matrix(write(tmp_path / "scores.csv", rows))
+    matrices = plots.read_matrices(write(tmp_path / "scores.csv", rows))
     fig = Figure(figsize=(12, 8))
-    plots.draw_matrix(fig, table)
-    return fig, table
+    plots.draw_matrix(fig, *matrices)
+    return fig, matrices
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg", "jpg"])
@@ -68,26 +85,30 @@ def test_annotations_are_the_values_of_the_table(tmp_path, count):
     variants = [f"v{index}" for index in range(count)]
     rows = score_rows(variants)
     fig, _ = draw(rows, tmp_path)
-    wer = {(model, variant): value for model, variant, value in rows}
+    wer = {(model, variant): value for model, variant, value, *_ in rows}
     texts = cells(fig)
     assert len(texts) == (count + 1) * count
     for (row, column), text in texts.items():
         model = ["zero_shot", *variants][row]
         assert text.get_text() == f"{100 * wer[model, variants[column]]:.1f}"
         assert (text.get_fontweight() == "bold") == (model == variants[column])
+        value = 100 * wer[model, variants[column]]
+        assert ends(fig)[row, column] == f"{value - 2:.1f} to {value + 7:.1f}"
     assert outlines(fig) == {(index + 1, index) for index in range(count)}
     ticks = [label.get_text() for label in fig.axes[0].get_yticklabels()]
     assert ticks == ["zero-shot", *variants]
 
 
 def test_a_missing_pair_stays_empty(tmp_path):
-    rows = [("zero_shot", "a", 0.5), ("zero_shot", "b", np.nan), ("b", "a", 0.25)]
-    fig, table = draw(rows, tmp_path)
+    nothing = (np.nan, np.nan, np.nan)
+    rows = [around("zero_shot", "a", 0.5), ("zero_shot", "b", *nothing), around("b", "a", 0.25)]
+    fig, matrices = draw(rows, tmp_path)
     texts = {place: text.get_text() for place, text in cells(fig).items()}
     assert texts == {(0, 0): "50.0", (0, 1): "–", (1, 0): "25.0", (1, 1): "–"}
     ax = Figure().subplots()
-    plots.draw_bars(ax, table)
+    plots.draw_bars(ax, *matrices)
     assert sorted(text.get_text() for text in ax.texts) == ["", "", "25.0", "50.0"]
+    assert set(ends(fig)) == {(0, 0), (1, 0)}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +137,7 @@ def contrast(one, other):
 
 def test_text_has_the_better_contrast_everywhere(tmp_path):
     variants = [f"v{index}" for index in range(11)]
-    rows = [("zero_shot", variant, index / 10) for index, variant in enumerate(variants)]
+    rows = [around("zero_shot", variant, index / 10) for index, variant in enumerate(variants)]
     fig, _ = draw(rows, tmp_path)
     image = fig.axes[0].get_images()[0]
     for (row, column), text in cells(fig).items():
@@ -134,35 +155,39 @@ def test_dark_is_many_errors_also_in_grey():
 
 
 def test_models_come_zero_shot_first_then_in_the_order_of_variants(tmp_path):
-    rows = score_rows(["c", "a"], models=["extra", "a", "c", "zero_shot"])
-    table = plots.read_matrix(write(tmp_path / "s.csv", rows))
-    assert list(table.index) == ["zero_shot", "c", "a", "extra"]
+    rows = score_rows(["c", "a"], models=["extra", "mixed", "a", "c", "zero_shot"])
+    table, *_ = plots.read_matrices(write(tmp_path / "s.csv", rows))
+    assert list(table.index) == ["zero_shot", "c", "a", "mixed", "extra"]
     assert list(table.columns) == ["c", "a"]
 
 
 @pytest.mark.parametrize("names", [("null", "NA"), ("1", "01")])
 def test_names_that_look_like_something_else_stay_names(tmp_path, names):
-    rows = [(model, variant, 0.2) for model in names for variant in names]
-    table = plots.read_matrix(write(tmp_path / "s.csv", rows))
+    rows = [around(model, variant, 0.2) for model in names for variant in names]
+    table, *_ = plots.read_matrices(write(tmp_path / "s.csv", rows))
     assert tuple(table.index) == tuple(table.columns) == names
 
 
 def test_bars_have_the_heights_and_colours_of_their_models(tmp_path):
     rows = score_rows(["a", "b", "c"])
-    table = plots.read_matrix(write(tmp_path / "s.csv", rows))
+    matrices = plots.read_matrices(write(tmp_path / "s.csv", rows))
     ax = Figure().subplots()
-    plots.draw_bars(ax, table)
-    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in ax.containers}
+    plots.draw_bars(ax, *matrices)
+    drawn = [bars for bars in ax.containers if isinstance(bars, BarContainer)]
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in drawn}
+    for bars in drawn:
+        (whiskers,) = bars.errorbar.lines[2]
+        for bar, segment in zip(bars, whiskers.get_segments(), strict=True):
+            low, high = segment[:, 1] - bar.get_height()
+            assert (low, high) == pytest.approx((-2, 7))
     assert list(heights) == ["zero-shot", "trained on a", "trained on b", "trained on c"]
-    for model, variant, wer in rows:
+    for model, variant, wer, *_ in rows:
         label = "zero-shot" if model == "zero_shot" else f"trained on {model}"
         assert heights[label]["abc".index(variant)] == pytest.approx(100 * wer)
-    colors = [to_hex(bars[0].get_facecolor()) for bars in ax.containers]
+    colors = [to_hex(bars[0].get_facecolor()) for bars in drawn]
     expected = [BASELINE, *(series_style(index)["color"] for index in range(3))]
     assert colors == [color.lower() for color in expected]
-    centres = np.array(
-        [[bar.get_x() + bar.get_width() / 2 for bar in bars] for bars in ax.containers]
-    )
+    centres = np.array([[bar.get_x() + bar.get_width() / 2 for bar in bars] for bars in drawn])
     np.testing.assert_allclose(centres.mean(axis=0), [0, 1, 2], atol=1e-9)
 
 
@@ -177,10 +202,10 @@ def test_long_names_do_not_run_into_each_other(tmp_path, count):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([("a", 1)], ("model", "wer"), "columns missing: variant"),
-        ([], ("model", "variant", "wer"), "no rows"),
-        ([("a", "b", 1), ("a", "b", 2)], ("model", "variant", "wer"), "a on variant b .* twice"),
-        ([("a", "b", "x")], ("model", "variant", "wer"), "not a readable table"),
+        ([("a", 1, 1, 1)], COLUMNS[:1] + COLUMNS[2:], "columns missing: variant"),
+        ([], COLUMNS, "no rows"),
+        ([around("a", "b", 1), around("a", "b", 2)], COLUMNS, "a on variant b .* twice"),
+        ([("a", "b", "x", 1, 1)], COLUMNS, "not a readable table"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path, rows, columns, message):
@@ -188,4 +213,4 @@ def test_wrong_tables_are_named(tmp_path, rows, columns, message):
     with pytest.raises(InputError, match=f"scores.csv: .*{message}"):
         plots.plot_scores(scores, matrix=tmp_path / "m.png", bars=tmp_path / "b.png")
     with pytest.raises(InputError, match="absent.csv: not a readable table"):
-        plots.read_matrix(tmp_path / "absent.csv")
+        plots.read_matrices(tmp_path / "absent.csv")

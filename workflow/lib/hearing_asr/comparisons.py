@@ -22,7 +22,7 @@ from hearing_asr.cells import SUMMED, ZERO_SHOT, Cell, Cells, Key, load_cells, r
 from hearing_asr.score_tables import write_csv
 from hearing_asr.scoring import RATES
 from hearing_asr.significance import holm, mapsswe, permutation_p_values
-from hearing_asr.uncertainty import block_sums, bootstrap, intervals
+from hearing_asr.uncertainty import block_sums, bootstrap, effective_blocks, intervals
 
 SPEAKERS, UTTERANCES = "speakers", "utterances"
 EFFECTS = ("loss", "recovery", "remaining", "recovered")
@@ -75,11 +75,11 @@ def interval_table(cells: Cells, draws: Draws) -> pd.DataFrame:
     """A row per cell.
 
     Columns: model, variant, seeds (how many), clips, speakers (whose clips are told apart),
-    resampled (what the intervals are over: `speakers`, or `utterances` where there is one speaker
-    only); each of `scoring.RATES` with its ends `_low` and `_high`; `wer_low_utterances` and
-    `wer_high_utterances`, the ends over utterances; `wer_seed_min`, `wer_seed_max` and
-    `wer_seed_sd`, over seeds, empty where there is one. Rates of several seeds are those of the
-    mean counts.
+    effective_speakers (`uncertainty.effective_blocks`), resampled (what the intervals are over:
+    `speakers`, or `utterances` where there is one speaker only); each of `scoring.RATES` with its
+    ends `_low` and `_high`; `wer_low_utterances` and `wer_high_utterances`, the ends over
+    utterances; `wer_seed_min`, `wer_seed_max` and `wer_seed_sd`, over seeds, empty where there is
+    one. Rates of several seeds are those of the mean counts.
     """
     resampled, blocks = resampling(cells)
     names, count = cells.names, len(cells.names)
@@ -99,7 +99,7 @@ def interval_table(cells: Cells, draws: Draws) -> pd.DataFrame:
     for place, (model, variant) in enumerate(names):
         row = {"model": model, "variant": variant, "seeds": len(cells.seeds[place])}
         row |= {"clips": len(cells.paths), "speakers": int(cells.blocks().max()) + 1}
-        row["resampled"] = resampled
+        row["effective_speakers"], row["resampled"] = effective_blocks(cells.blocks()), resampled
         for number, rate in enumerate(RATES):
             row[rate] = estimate[number, place]
             row[f"{rate}_low"], row[f"{rate}_high"] = low[number, place], high[number, place]

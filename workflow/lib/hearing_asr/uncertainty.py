@@ -44,6 +44,16 @@ def block_sums(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     return sums
 
 
+def effective_blocks(blocks: np.ndarray) -> float:
+    """As how many blocks of one size they count: (sum of clips)^2 / sum of clips^2 (Kish 1965).
+
+    Where few blocks have most of the clips these are far fewer than there are, and intervals over
+    them too narrow (docs/statistics.md).
+    """
+    clips = np.bincount(blocks)
+    return float(clips.sum() ** 2 / (clips.astype(float) ** 2).sum())
+
+
 def resampled_sums(sums: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """Draw as many blocks as there are, with replacement, `replicates` times; add up their sums.
 

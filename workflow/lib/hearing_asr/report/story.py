@@ -8,7 +8,7 @@ from hearing_asr.cells import ZERO_SHOT
 from hearing_asr.phonemes import first_lost
 from hearing_asr.report.numbers import between, percent, points
 
-FEW_SPEAKERS = 20  # below, intervals over speakers are a little too narrow (docs/statistics.md)
+FEW_SPEAKERS = 50  # below, intervals over speakers are a little too narrow (docs/statistics.md)
 LEVEL = 0.05
 FRICATIVES = "fricatives"  # what a high-frequency loss should cost first
 
@@ -65,11 +65,18 @@ def doubts(intervals: pd.DataFrame, comparisons: pd.DataFrame, scores: pd.DataFr
             "All clips of the test split are of one speaker, so intervals and tests are over "
             "utterances: they say nothing about other speakers."
         )
-    elif speakers < FEW_SPEAKERS:
+    elif first["effective_speakers"] < FEW_SPEAKERS:
+        uneven = f", whose clips are spread as those of {first['effective_speakers']:.0f}"
         told.append(
-            f"The test split has {speakers} speakers. Intervals over so few cover somewhat less "
-            "than 95 %, and no test that exchanges speakers can give a p-value below "
-            f"{2 / 2**speakers:.2g}."
+            f"The test split has {speakers} speakers"
+            f"{uneven if first['effective_speakers'] < speakers - 0.5 else ''}. Intervals over so "
+            "few cover somewhat less than 95 %."
+        )
+    if first["resampled"] == "speakers" and len(comparisons) * 2 / 2**speakers > LEVEL:
+        told.append(
+            f"A test that exchanges {speakers} speakers gives no p-value below "
+            f"{2 / 2**speakers:.2g}, which after correction for {len(comparisons)} comparisons "
+            "cannot be significant, however large the differences are."
         )
     trained = intervals[intervals["model"] != ZERO_SHOT]
     if len(trained) and (trained["seeds"] == 1).all():

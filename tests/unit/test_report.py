@@ -1,0 +1,265 @@
+"""The report's parts: sentences and tables follow from numbers, examples from predictions."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+import yaml
+
+from hearing_asr.errors import InputError
+from hearing_asr.report import methods, numbers, rows, story
+from hearing_asr.report.examples import choose, compare, examples, sound
+from hearing_asr.report.page import caption
+from tests.conftest import ROOT
+from tests.unit.predicted import predictions
+
+CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def interval_rows(**changes):
+    wer = {
+        ("zero_shot", "normal"): 0.1,
+        ("zero_shot", "h_loss"): 0.8,
+        ("h_loss", "normal"): 0.4,
+        ("h_loss", "h_loss"): 0.25,
+    }
+    rows = []
+    for (model, variant), rate in wer.items():
+        row = {"model": model, "variant": variant, "seeds": 1, "clips": 1200, "speakers": 60}
+        row |= {"effective_speakers": 60.0, "resampled": "speakers", "wer": rate}
+        rows.append(row | {"wer_low": rate - 0.02, "wer_high": rate + 0.03} | changes)
+    return pd.DataFrame(rows)
+
+
+EFFECTS = pd.DataFrame(
+    [
+        {"variant": "h_loss", "reference": "normal", "loss": 0.7, "loss_low": 0.65}
+        | {"loss_high": 0.75, "recovery": 0.55, "recovery_low": 0.5, "recovery_high": 0.6}
+        | {"remaining": 0.1, "recovered": 0.786}
+    ]
+)
+COMPARISONS = pd.DataFrame({"p_permutation_holm": [0.01, 0.2, np.nan]})
+SCORES = pd.DataFrame({"excluded": [0, 0]})
+
+
+def test_the_summary_has_the_numbers():
+    told = story.summary(interval_rows(), EFFECTS, "whisper-tiny")
+    assert told == [
+        "Before fine-tuning, whisper-tiny gets 10.0 % of the words of normal speech wrong (95 % "
+        "interval 8.0 to 13.0).",
+        "h_loss costs +70.0 points (65.0 to 75.0): 80.0 % of the words are wrong.",
+        "Fine-tuning on h_loss wins back 55.0 points, 79 % of the loss (50.0 to 60.0), to 25.0 %.",
+    ]
+
+
+def test_the_summary_of_a_training_that_failed_and_of_gaps():
+    worse = EFFECTS.assign(recovery=-0.1, recovery_low=-0.2, recovery_high=-0.05, recovered=np.nan)
+    told = story.summary(interval_rows(), worse, "x")
+    assert "Fine-tuning on h_loss loses a further 10.0 points (−20.0 to −5.0)" in told[2]
+    untrained = EFFECTS.assign(recovery=np.nan)
+    assert len(story.summary(interval_rows(), untrained, "x")) == 2
+    assert len(story.summary(interval_rows(), EFFECTS.iloc[:0], "x")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "trained once, with one seed"),
+        ({"seeds": 3}, "trained with 3 seeds"),
+        ({"resampled": "utterances", "speakers": 1}, "All clips of the test split are of one"),
+        ({"speakers": 9, "effective_speakers": 9.0}, "has 9 speakers. Intervals over so few"),
+        ({"effective_speakers": 12.3}, "60 speakers, whose clips are spread as those of 12."),
+        ({"speakers": 6, "effective_speakers": 6.0}, "no p-value below 0.031, which after"),
+    ],
+)
+def test_doubts(changes, told):
+    assert told in " ".join(story.doubts(interval_rows(**changes), COMPARISONS, SCORES))
+
+
+def test_doubts_that_do_not_apply_are_not_told():
+    told = story.doubts(interval_rows(seeds=2), COMPARISONS, SCORES)
+    assert len(told) == 2
+    assert told[1].startswith("Of 3 comparisons, 1 differ at 5%")
+    excluded = story.doubts(interval_rows(), COMPARISONS, SCORES.assign(excluded=4))
+    assert any("4 clips of the test split have no words left" in text for text in excluded)
+
+
+def test_which_sounds_are_lost_first():
+    rates = {"fricatives": (10, 60), "stops": (10, 30), "nasals": (20, 25), "liquids": (5, 5)}
+    table = pd.DataFrame(
+        [
+            {"model": "zero_shot", "variant": variant, "class": name, "occurrences": 100}
+            | {"errors": errors[place]}
+            for name, errors in rates.items()
+            for place, variant in enumerate(("normal", "h_loss"))
+        ]
+    )
+    (told,) = story.lost_first(table, "normal")
+    assert told == (
+        "h_loss costs fricatives (+50.0 points), stops (+20.0 points), nasals (+5.0 points) most, "
+        "liquids (+0.0 points) least; fricatives (/s/, /f/, /th/, ...) are number 1 of 4 classes."
+    )
+
+
+def test_the_main_table_in_markdown_and_latex():
+    table = interval_rows()
+    lines = numbers.markdown(table).splitlines()
+    assert lines[0] == "| trained on | normal | h_loss |"
+    assert lines[2] == "| zero-shot | 10.0 (8.0 to 13.0) | 80.0 (78.0 to 83.0) |"
+    assert "1,200 clips of 60 speakers" in lines[-1]
+    text = numbers.latex(table)
+    assert r"zero-shot & 10.0 (8.0 to 13.0) & 80.0 (78.0 to 83.0) \\" in text
+    assert r"trained on & normal & h\_loss \\" in text
+    assert r"(\%)" in text
+    assert text.isascii()
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    gap = numbers.latex(table.iloc[1:].assign(wer_low=np.nan))
+    assert r"zero-shot & 80.0 & -- \\" in gap
+
+
+def test_numbers_for_people():
+    assert [numbers.percent(x) for x in (0.1234, 1.5, np.nan)] == ["12.3", "150.0", "–"]
+    assert [numbers.points(x) for x in (0.05, -0.123, np.nan)] == ["+5.0", "−12.3", "–"]
+    assert [numbers.p_value(x) for x in (0.0001, 0.0314, 1, np.nan)] == [
+        "<\u00a00.001", "0.031", "1.000", "–",
+    ]  # fmt: skip
+    assert numbers.between(-0.01, 0.02) == "−1.0 to 2.0"
+    assert numbers.between(np.nan, 0.02) == "–"
+    assert [numbers.signed(x) for x in (-3.14159, 2, np.nan, np.inf)] == ["−3.1", "2.0", "–", "inf"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "words"),
+    [
+        ("a b c", "a b c", [("a", "same", ""), ("b", "same", ""), ("c", "same", "")]),
+        ("a b c", "a x c", [("a", "same", ""), ("x", "wrong", "b"), ("c", "same", "")]),
+        ("a b", "a", [("a", "same", ""), ("b", "missing", "")]),
+        ("a", "a b", [("a", "same", ""), ("b", "added", "")]),
+        ("a b", "", [("a", "missing", ""), ("b", "missing", "")]),
+    ],
+)
+def test_words_are_told_apart(reference, hypothesis, words):
+    assert compare(reference, hypothesis) == words
+
+
+def test_differences_are_those_that_are_counted(tmp_path):
+    rng = np.random.default_rng(2)
+    texts = [" ".join(rng.choice(list("abcde"), rng.integers(1, 9))) for _ in range(60)]
+    path = predictions(tmp_path / "p", texts[:30], texts[30:], normalizer="none")
+    for row in pd.read_parquet(path).itertuples():
+        kinds = [kind for _, kind, _ in compare(row.reference, row.hypothesis)]
+        assert kinds.count("wrong") == row.word_substitutions
+        assert kinds.count("missing") == row.word_deletions
+        assert kinds.count("added") == row.word_insertions
+
+
+def test_examples_are_drawn_at_random_but_always_the_same(tmp_path):
+    texts = [f"word {number}" for number in range(50)]
+    texts[3], durations = "...", np.where(np.arange(50) == 4, 99.0, 2.0)
+    path = predictions(tmp_path / "p", texts, texts, duration=durations)
+    drawn = choose(path, 10, 1)
+    assert drawn == choose(path, 10, 1) != choose(path, 10, 2)
+    assert len(set(drawn)) == 10
+    everything = choose(path, 99, 1)
+    assert set(everything) == {f"{n}.mp3" for n in range(50)} - {"3.mp3", "4.mp3"}
+    assert everything == sorted(everything, key=lambda name: int(name.split(".")[0]))
+
+
+def test_sounds_are_what_was_stored():
+    samples = 1.5 * np.sin(np.arange(16000) / 7).astype(np.float32)
+    address = sound(samples)
+    kind, content = address.split(",")
+    assert kind == "data:audio/flac;base64"
+    read, rate = sf.read(io.BytesIO(base64.b64decode(content)))
+    assert rate == 16000
+    assert read == pytest.approx(samples / np.abs(samples).max(), abs=1e-4)
+    assert sf.read(io.BytesIO(base64.b64decode(sound(samples / 10).split(",")[1])))[0].max() < 0.2
+
+
+def test_an_example_of_a_damaged_shard_names_it(tmp_path):
+    path = predictions(tmp_path / "p", ["a"], ["a"])
+    (tmp_path / "s.arrow").write_bytes(b"no shard")
+    with pytest.raises(InputError, match=r"s\.arrow"):
+        examples(["0.mp3"], {("m", "v"): path}, {"v": [tmp_path / "s.arrow"]})
+
+
+def test_methods_tell_what_ran():
+    provenance = {
+        "decoding": {"language": "en", "task": "transcribe", "num_beams": 5, "temperature": 0.0}
+        | {"max_length": 225, "seed": 0},
+        "precision": "bfloat16",
+        "normalizer": "english: Whisper's",
+    }
+    config = CONFIG | {"training": CONFIG["training"] | {"mixed": True, "seeds": [1, 2]}}
+    text = " ".join(paragraph for _, paragraph in methods.methods(config, provenance))
+    for told in ("5 beams", "bfloat16", "seeds 1, 2", "all variants together", "10,000 replicates",
+                 "125 Hz: 100", "200 steps of 16 clips", "english: Whisper's"):  # fmt: skip
+        assert told in text
+    sampled = {**provenance["decoding"], "num_beams": 1, "temperature": 0.5, "seed": 4}
+    text = " ".join(p for _, p in methods.methods(config, provenance | {"decoding": sampled}))
+    assert "sampled at temperature 0.5 (seed 4)" in text
+
+
+def test_places_of_the_machine_are_not_shown():
+    config = {
+        "data_dir": "/scratch/someone/data",
+        "corpus": {"release": "/home/someone/cv-corpus/en", "sha256": None},
+        "model": {"checkpoint": "openai/whisper-tiny"},
+        "training": {"seeds": [42]},
+    }
+    shown = methods.as_json(config)
+    assert "someone" not in shown
+    assert '"release": "en"' in shown
+    assert "openai/whisper-tiny" in shown
+
+
+def test_captions_are_filled_and_marked_up():
+    config = {"run": "mine", "training": {"evaluation_split": "dev"}, "plots": {"smooth": 0.5}}
+    text = (ROOT / "workflow/report/comparison_overview.rst").read_text()
+    shown = caption(text, config)
+    assert "<em>dev</em>" in shown
+    assert "weight 0.5" in shown
+    assert "{{" not in shown
+    assert "<script" not in caption("a <script>alert(1)</script>", config)
+
+
+def test_the_page_asks_nothing_of_the_network():
+    template = (ROOT / "workflow/report/page.html").read_text()
+    assert not re.search(r"https?://", template)
+    assert "<script" not in template
+    assert "default-src 'none'" in template
+    assert "|safe" not in template.replace(" ", "")
+
+
+def test_rows_of_the_matrix():
+    made = pd.DataFrame(
+        [{"comparison": "matched", "model": "h_loss", "variant": "normal", "difference": 0.3}]
+    )
+    told = rows.matrix(interval_rows(), made)
+    assert [row["name"] for row in told] == ["zero-shot", "h_loss"]
+    cell = told[1]["cells"][0]
+    assert cell["rate"]["wer"] == 0.4
+    assert cell["trained"]["difference"] == 0.3
+    assert cell["zero_shot"] is None
+    assert [cell["matched"] for cell in told[1]["cells"]] == [False, True]
+    gap = rows.matrix(interval_rows().iloc[1:], made)
+    assert any(cell["rate"] is None for row in gap for cell in row["cells"])
+
+
+def test_floor_shares_are_means_over_the_bands_of_an_octave():
+    floor = pd.DataFrame(
+        {
+            "variant": "v",
+            "frequency_hz": [100, 200, 300, 5000],
+            "share_at_floor": [0.2, 0.4, 1, 0.5],
+        }
+    )
+    (told,) = rows.floor_shares(floor)
+    assert told["shares"][0] == pytest.approx(0.3)
+    assert told["shares"][1] == 1.0
+    assert np.isnan(told["shares"][2])
+    assert told["shares"][-1] == 0.5
