@@ -338,14 +338,14 @@ def test_readme_tells_how_the_model_was_made(toy):
 
 
 @pytest.mark.parametrize(
-    ("base_model", "audiogram", "told"),
+    ("audiograms", "told"),
     [
-        ("scratch", None, "started from random weights"),
-        ("scratch", {"1000": 40}, "trained on unmasked speech,"),
+        ({}, "started from random weights"),
+        ({"hfloss": {"1000": 40}}, "trained on unmasked speech,"),
     ],
 )
-def test_readme_of_a_model_from_scratch(toy, base_model, audiogram, told):
-    finetune(toy_settings(toy, base_model=base_model, audiogram=audiogram))
+def test_readme_of_a_model_from_scratch(toy, audiograms, told):
+    finetune(toy_settings(toy, base_model="scratch", audiograms=audiograms))
     text = (toy / "output/README.md").read_text()
     assert told in text
     assert "base_model:" not in text

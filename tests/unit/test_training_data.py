@@ -30,6 +30,24 @@ def prefix(toy):
     return load_tokenizer(toy / "model", "en", "transcribe").prefix_tokens
 
 
+def test_several_variants_follow_each_other(toy):
+    toy_clips(toy / "dev", toy / "model", clips=3, dtype="float32", padding=-0.25)
+    both = LogMelDataset([toy / "train", toy / "dev"])
+    train, dev = LogMelDataset([toy / "train"]), LogMelDataset([toy / "dev"])
+    assert len(both) == len(train) + len(dev)
+    assert both.fingerprint == f"{train.fingerprint}-{dev.fingerprint}"
+    assert both.hours == pytest.approx(train.hours + dev.hours)
+    assert both[len(train)]["padding"] == -0.25 != both[0]["padding"]
+    for place, row in ((0, train[0]), (len(train), dev[0]), (len(both) - 1, dev[len(dev) - 1])):
+        np.testing.assert_array_equal(both[place]["logmel"], row["logmel"])
+        np.testing.assert_array_equal(both[place]["labels"], row["labels"])
+    both.check(SPEC, prefix(toy))
+    few = LogMelDataset([toy / "train", toy / "dev"], max_clips=5)
+    rows = few.__getitems__(list(range(5)))
+    for row, expected in zip(rows, [train[0], train[1], train[2], dev[0], dev[1]], strict=True):
+        np.testing.assert_array_equal(row["logmel"], expected["logmel"])
+
+
 def test_batch_is_what_the_feature_extractor_makes(toy):
     spec = whisper_config(toy / "model")
     dataset = LogMelDataset([toy / "train"])

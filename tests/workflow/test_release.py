@@ -27,8 +27,9 @@ CONFIG = {
         },
     },
     "model": {"scratch": {"window": 5, "max_steps": 12, "warmup_steps": 2, "num_cpus": 1}},
-    "training": {"max_steps": 6, "warmup_steps": 1, "save_steps": 3, "eval_steps": 3},
-    "evaluation": {"normalizer": "simple"},
+    "training": {"max_steps": 6, "warmup_steps": 1, "save_steps": 3, "eval_steps": 3}
+    | {"seeds": [42, 7], "mixed": True, "report_to": "none"},
+    "evaluation": {"normalizer": "simple", "examples": 0},
     "plots": {"formats": ["svg"]},
 }
 VARIANTS = ["presbycusis", "hfloss"]
@@ -67,12 +68,44 @@ def test_durations_are_those_of_the_release(project, digits):
 
 
 def test_both_variants_are_scored_by_every_model(project):
-    scores = pd.read_csv(project / "results/digits/metrics/scores.csv")
-    cells = set(zip(scores.model, scores.variant, strict=True))
-    models = ["zero_shot", *VARIANTS]
-    assert cells == {(model, variant) for model in models for variant in VARIANTS}
+    scores = pd.read_csv(project / "results/digits/metrics/scores.csv", dtype={"seed": "Int64"})
+    cells = set(zip(scores.model, scores.variant, scores.seed.fillna(0), strict=True))
+    trained = {(model, seed) for model in (*VARIANTS, "mixed") for seed in (42, 7)}
+    models = {("zero_shot", 0), *trained}
+    assert cells == {(model, variant, seed) for model, seed in models for variant in VARIANTS}
     assert (scores.clips == 24).all()
     assert (scores.words == 3 * 24).all()
+
+
+def test_seeds_are_different_trainings_and_are_averaged(project):
+    results = project / "results/digits"
+    weights = {
+        (results / f"whisper_finetuned_{name}/model.safetensors").read_bytes()
+        for name in ("hfloss", "hfloss-seed7", "mixed", "mixed-seed7")
+    }
+    assert len(weights) == 4
+    scores = pd.read_csv(results / "metrics/scores.csv")
+    of = scores[(scores.model == "hfloss") & (scores.variant == "hfloss")]
+    intervals = pd.read_csv(results / "metrics/intervals.csv").set_index(["model", "variant"])
+    row = intervals.loc[("hfloss", "hfloss")]
+    assert row.seeds == 2
+    assert row.wer == pytest.approx(of.wer.mean())
+    assert (row.wer_seed_min, row.wer_seed_max) == pytest.approx((of.wer.min(), of.wer.max()))
+    page = (results / "report.html").read_text()
+    assert "trained with 2 seeds" in page
+    assert "all variants, mixed" in page
+    assert "No training log was kept" in page
+    assert "<audio" not in page
+
+
+def test_the_mixed_model_heard_every_variant(project):
+    card = (project / "results/digits/whisper_finetuned_mixed/README.md").read_text()
+    assert "speech of all variants, mixed" in card
+    assert "| training | train | 200 |" in card  # both variants of 100 clips
+    for variant in VARIANTS:
+        assert f"The speech was let through `{variant}`" in card
+    one = (project / "results/digits/whisper_finetuned_hfloss/README.md").read_text()
+    assert "| training | train | 100 |" in one
 
 
 def test_what_was_dropped_is_not_built(project):
