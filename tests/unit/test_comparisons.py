@@ -12,7 +12,6 @@ from hearing_asr.comparisons import (
     effect_table,
     family,
     interval_table,
-    resampling,
     write_comparisons,
 )
 from hearing_asr.significance import holm
@@ -175,8 +174,6 @@ def test_one_variant_alone_has_nothing_to_compare(tmp_path):
 
 def test_one_speaker_is_resampled_by_utterance(tmp_path):
     cells = load_cells(write(tmp_path, ERROR_RATES, speakers="alone"))
-    what, blocks = resampling(cells)
-    assert (what, blocks.tolist()) == ("utterances", list(range(CLIPS)))
     table = interval_table(cells, DRAWS)
     assert set(table["resampled"]) == {"utterances"}
     assert table["wer_low"].tolist() == pytest.approx(table["wer_low_utterances"].tolist())

@@ -14,7 +14,6 @@ from hearing_asr.phonemes import (
     PHONEME_CLASSES,
     PHONEMES,
     align_phonemes,
-    first_lost,
     write_phonemes,
 )
 from hearing_asr.pronunciation import coverage, pronounce, spoken_words
@@ -188,10 +187,11 @@ def write_predictions(path, hypotheses, **changes):
 
 
 def write(tmp_path, files):
-    outputs = tmp_path / "m" / "phonemes.csv", tmp_path / "m" / "classes.csv"
-    write_phonemes(files, *outputs, replicates=50, seed=7)
+    outputs = [tmp_path / "m" / f"{name}.csv" for name in ("phonemes", "classes", "losses")]
+    write_phonemes(files, *outputs, reference="a", replicates=50, seed=7)
     return [
-        pd.read_csv(path, keep_default_na=False, na_values={"error_rate": ""}) for path in outputs
+        pd.read_csv(path, keep_default_na=False, na_values={"error_rate": ""})
+        for path in outputs[:2]
     ]
 
 
@@ -241,12 +241,13 @@ def test_intervals_are_over_speakers(tmp_path, calls):
     assert call.denominators.sum(axis=0).tolist() == classes["occurrences"][there].tolist()
     assert call.numerators.sum(axis=0).tolist() == classes["errors"][there].tolist()
     named = write_predictions(
-        tmp_path / "2", ["bat", "a zorgl", "x", "pat"], client_id=["eve", "", "", "eve"]
+        tmp_path / "2", ["bat", "a zorgl", "x", "pat"], client_id=["eve", "ann", "", "eve"]
     )
     write(tmp_path, {("zero_shot", "a"): named})
-    blocks = calls[1].blocks
-    assert blocks[0] == blocks[2] != blocks[1]
-    assert sorted(set(blocks.tolist())) == [0, 1]
+    assert calls[1].blocks.tolist() == [0, 1, 0]
+    alone = write_predictions(tmp_path / "3", ["bat", "a zorgl", "x", "pat"], client_id="eve")
+    write(tmp_path, {("zero_shot", "a"): alone})
+    assert calls[2].blocks.tolist() == [0, 1, 2]  # nobody else: utterances
 
 
 def test_wrong_files_are_named(tmp_path, calls):
@@ -264,34 +265,35 @@ def test_wrong_files_are_named(tmp_path, calls):
     assert not (tmp_path / "m").exists()
 
 
-RATES = pd.DataFrame(
-    [
-        ("zero_shot", "normal", "S", "fricatives", 10, 1),
-        ("zero_shot", "normal", "Z", "fricatives", 30, 3),
-        ("zero_shot", "normal", "IY", "front vowels", 50, 5),
-        ("zero_shot", "normal", "M", "nasals", 0, 0),
-        ("zero_shot", "normal", "P", "stops", 10, 1),
-        ("zero_shot", "hfloss", "S", "fricatives", 10, 10),
-        ("zero_shot", "hfloss", "Z", "fricatives", 30, 10),
-        ("zero_shot", "hfloss", "IY", "front vowels", 50, 4),
-        ("zero_shot", "hfloss", "M", "nasals", 0, 0),
-        ("zero_shot", "hfloss", "P", "stops", 10, 2),
-        ("hfloss", "hfloss", "IY", "front vowels", 50, 50),
-        ("hfloss", "lfloss", "IY", "front vowels", 50, 50),
-    ],
-    columns=["model", "variant", "phoneme", "class", "occurrences", "errors"],
-)
+def test_what_each_variant_costs_the_zero_shot_model(tmp_path):
+    """Eve loses S and T of "sat"; the clips of the second file come in another order."""
+    clean = ["cat", "a zorgl sat", "x", "pat"]
+    files = {
+        ("zero_shot", "hfloss"): write_predictions(
+            tmp_path / "1", ["cat", "a zorgl a", "x", "pat"]
+        ),
+        ("zero_shot", "normal"): write_predictions(tmp_path / "2", clean),
+        ("hfloss", "hfloss"): write_predictions(tmp_path / "3", ["", "", "", ""]),
+    }
+    pd.read_parquet(files["zero_shot", "normal"]).iloc[::-1].to_parquet(tmp_path / "2")
+    losses = written_losses(tmp_path, files, "normal")
+    assert set(losses["variant"]) == {"hfloss"}
+    kinds = losses.groupby("kind", sort=False)["name"].apply(list)
+    assert kinds["all"] == ["all phonemes"]
+    assert set(kinds["class"]) == {"stops", "front vowels", "central vowels", "fricatives"}
+    assert set(kinds["phoneme"]) == {"K", "AE", "T", "AH", "S", "P"}
+    by_name = losses.set_index("name")
+    assert by_name.loc["S", ["occurrences", "increase"]].tolist() == [1, 1.0]
+    assert by_name.loc["T", ["occurrences", "increase"]].tolist() == [3, pytest.approx(1 / 3)]
+    assert by_name.loc["all phonemes", "occurrences"] == 10
+    assert by_name.loc["K", "increase"] == 0
+    assert by_name.loc["stops", "low"] <= by_name.loc["stops", "increase"]
+    backwards = written_losses(tmp_path, files, "hfloss").set_index("name")
+    assert backwards.loc["S", "increase"] == -1.0
+    assert len(written_losses(tmp_path, files, "elsewhere")) == 0
 
 
-def test_what_is_lost_first():
-    ranks = first_lost(RATES, "hfloss", "normal")
-    assert [name for name, _ in ranks] == ["fricatives", "stops", "front vowels"]
-    assert [points for _, points in ranks] == pytest.approx([40, 10, -2])
-    sums = RATES.groupby(["model", "variant", "class"])[["occurrences", "errors"]].sum()
-    assert first_lost(sums.reset_index(), "hfloss", "normal") == ranks
-    with pytest.raises(
-        InputError, match="zero_shot was not tested on variant 'lfloss', only on no"
-    ):
-        first_lost(RATES, "lfloss", "normal")
-    with pytest.raises(InputError, match="variant 'lfloss'"):
-        first_lost(RATES, "hfloss", "lfloss")
+def written_losses(tmp_path, files, reference):
+    outputs = [tmp_path / name for name in ("p.csv", "c.csv", "l.csv")]
+    write_phonemes(files, *outputs, reference=reference, replicates=50, seed=7)
+    return pd.read_csv(outputs[2])

@@ -30,7 +30,8 @@ def interval_rows(**changes):
     rows = []
     for (model, variant), rate in wer.items():
         row = {"model": model, "variant": variant, "seeds": 1, "clips": 1200, "speakers": 60}
-        row |= {"effective_speakers": 60.0, "resampled": "speakers", "wer": rate}
+        row |= {"effective_speakers": 60.0, "nameless_clips": 0, "resampled": "speakers"}
+        row["wer"] = rate
         rows.append(row | {"wer_low": rate - 0.02, "wer_high": rate + 0.03} | changes)
     return pd.DataFrame(rows)
 
@@ -39,7 +40,7 @@ EFFECTS = pd.DataFrame(
     [
         {"variant": "h_loss", "reference": "normal", "loss": 0.7, "loss_low": 0.65}
         | {"loss_high": 0.75, "recovery": 0.55, "recovery_low": 0.5, "recovery_high": 0.6}
-        | {"remaining": 0.1, "recovered": 0.786}
+        | {"remaining": 0.1, "recovered": 0.786, "recovered_low": 0.7, "recovered_high": 0.85}
     ]
 )
 COMPARISONS = pd.DataFrame({"p_permutation_holm": [0.01, 0.2, np.nan]})
@@ -49,17 +50,26 @@ SCORES = pd.DataFrame({"excluded": [0, 0]})
 def test_the_summary_has_the_numbers():
     told = story.summary(interval_rows(), EFFECTS, "whisper-tiny")
     assert told == [
-        "Before fine-tuning, whisper-tiny gets 10.0 % of the words of normal speech wrong (95 % "
+        "Before fine-tuning, whisper-tiny has a word error rate (WER) of 10.0 % on normal (95 % "
         "interval 8.0 to 13.0).",
-        "h_loss costs +70.0 points (65.0 to 75.0): 80.0 % of the words are wrong.",
-        "Fine-tuning on h_loss wins back 55.0 points, 79 % of the loss (50.0 to 60.0), to 25.0 %.",
+        "h_loss raises its WER by 70.0 points (65.0 to 75.0), to 80.0 %.",
+        "Fine-tuning on h_loss wins back 55.0 points (50.0 to 60.0), to 25.0 %; that is 79 % of "
+        "the loss (70.0 to 85.0).",
     ]
 
 
 def test_the_summary_of_a_training_that_failed_and_of_gaps():
     worse = EFFECTS.assign(recovery=-0.1, recovery_low=-0.2, recovery_high=-0.05, recovered=np.nan)
     told = story.summary(interval_rows(), worse, "x")
-    assert "Fine-tuning on h_loss loses a further 10.0 points (−20.0 to −5.0)" in told[2]
+    assert "Fine-tuning on h_loss makes it worse by 10.0 points (5.0 to 20.0), to 25.0" in told[2]
+    unclear = EFFECTS.assign(recovery_low=-0.1, loss_low=-0.02)
+    told = story.summary(interval_rows(), unclear, "x")
+    assert "h_loss does not clearly change its WER: by 70.0 points (−2.0 to 75.0)" in told[1]
+    assert "does not clearly change that: by 55.0 points (−10.0 to 60.0)" in told[2]
+    better = EFFECTS.assign(loss=-0.1, loss_low=-0.2, loss_high=-0.05)
+    assert "h_loss lowers its WER by 10.0 points (5.0 to 20.0)" in " ".join(
+        story.summary(interval_rows(), better, "x")
+    )
     untrained = EFFECTS.assign(recovery=np.nan)
     assert len(story.summary(interval_rows(), untrained, "x")) == 2
     assert len(story.summary(interval_rows(), EFFECTS.iloc[:0], "x")) == 1
@@ -71,9 +81,12 @@ def test_the_summary_of_a_training_that_failed_and_of_gaps():
         ({}, "trained once, with one seed"),
         ({"seeds": 3}, "trained with 3 seeds"),
         ({"resampled": "utterances", "speakers": 1}, "All clips of the test split are of one"),
-        ({"speakers": 9, "effective_speakers": 9.0}, "has 9 speakers. Intervals over so few"),
+        ({"resampled": "utterances", "speakers": 0}, "whom the corpus does not tell apart"),
+        ({"speakers": 9, "effective_speakers": 9.0}, "has 9 speakers. What is called a 95 %"),
+        ({"speakers": 4, "effective_speakers": 4.0}, "covers far less, under 90 %, over so few"),
+        ({"nameless_clips": 12}, "12 clips have no speaker's id"),
         ({"effective_speakers": 12.3}, "60 speakers, whose clips are spread as those of 12."),
-        ({"speakers": 6, "effective_speakers": 6.0}, "no p-value below 0.031, which after"),
+        ({"speakers": 6, "effective_speakers": 6.0}, "no p-value below 0.031. After correction"),
     ],
 )
 def test_doubts(changes, told):
@@ -83,26 +96,41 @@ def test_doubts(changes, told):
 def test_doubts_that_do_not_apply_are_not_told():
     told = story.doubts(interval_rows(seeds=2), COMPARISONS, SCORES)
     assert len(told) == 2
-    assert told[1].startswith("Of 3 comparisons, 1 differ at 5%")
+    assert told[1].startswith("Of 3 comparisons, 1 differ at 5 % by the permutation test over sp")
+    one = story.doubts(interval_rows(resampled="utterances", speakers=1), COMPARISONS, SCORES)
+    assert "test over utterances after Holm" in one[-1]
+    mixed = story.doubts(interval_rows(), COMPARISONS, SCORES, ["float16", "bfloat16"])
+    assert any("same precision (bfloat16, float16)" in text for text in mixed)
     excluded = story.doubts(interval_rows(), COMPARISONS, SCORES.assign(excluded=4))
     assert any("4 clips of the test split have no words left" in text for text in excluded)
 
 
 def test_which_sounds_are_lost_first():
-    rates = {"fricatives": (10, 60), "stops": (10, 30), "nasals": (20, 25), "liquids": (5, 5)}
+    increases = {
+        ("all", "all phonemes"): 0.4,
+        ("class", "nasals"): 0.05,
+        ("class", "stops"): 0.5,
+        ("class", "liquids"): 0.45,
+        ("class", "glides"): 0.42,
+        ("class", "fricatives"): 0.41,
+        ("phoneme", "S"): 0.9,
+        ("phoneme", "TH"): -0.1,
+    }
     table = pd.DataFrame(
         [
-            {"model": "zero_shot", "variant": variant, "class": name, "occurrences": 100}
-            | {"errors": errors[place]}
-            for name, errors in rates.items()
-            for place, variant in enumerate(("normal", "h_loss"))
+            {"variant": "h_loss", "kind": kind, "name": name, "occurrences": 100}
+            | {"increase": value, "low": value - 0.01, "high": value + 0.02}
+            for (kind, name), value in increases.items()
         ]
     )
-    (told,) = story.lost_first(table, "normal")
+    (told,) = story.lost_first(table)
     assert told == (
-        "h_loss costs fricatives (+50.0 points), stops (+20.0 points), nasals (+5.0 points) most, "
-        "liquids (+0.0 points) least; fricatives (/s/, /f/, /th/, ...) are number 1 of 4 classes."
+        "h_loss: all phonemes +40.0 (39.0 to 42.0); /s/ +90.0 (89.0 to 92.0), /θ/ −10.0 (−11.0 to "
+        "−8.0). Most is lost of stops +50.0 (49.0 to 52.0), liquids +45.0 (44.0 to 47.0), glides "
+        "+42.0 (41.0 to 44.0), least of nasals +5.0 (4.0 to 7.0); fricatives are number 4 of 5, "
+        "+41.0 (40.0 to 43.0)."
     )
+    assert story.lost_first(table.iloc[:0]) == []
 
 
 def test_the_main_table_in_markdown_and_latex():
@@ -195,13 +223,22 @@ def test_methods_tell_what_ran():
         "normalizer": "english: Whisper's",
     }
     config = CONFIG | {"training": CONFIG["training"] | {"mixed": True, "seeds": [1, 2]}}
-    text = " ".join(paragraph for _, paragraph in methods.methods(config, provenance))
+    text = " ".join(paragraph for _, paragraph in methods.methods(config, provenance, "speakers"))
     for told in ("5 beams", "bfloat16", "seeds 1, 2", "all variants together", "10,000 replicates",
                  "125 Hz: 100", "200 steps of 16 clips", "english: Whisper's"):  # fmt: skip
         assert told in text
     sampled = {**provenance["decoding"], "num_beams": 1, "temperature": 0.5, "seed": 4}
-    text = " ".join(p for _, p in methods.methods(config, provenance | {"decoding": sampled}))
+    text = " ".join(
+        p for _, p in methods.methods(config, provenance | {"decoding": sampled}, "speakers")
+    )
     assert "sampled at temperature 0.5 (seed 4)" in text
+    chosen = CONFIG["corpus"] | {"train_from": "validated", "clip_list": "clips.tsv"}
+    chosen["filters"] = CONFIG["corpus"]["filters"] | {"ages": ["teens"]}
+    told = methods.methods(config | {"corpus": chosen}, provenance, "utterances")
+    text = " ".join(paragraph for _, paragraph in told)
+    for part in ("all validated clips", "from a list", "ages ['teens']", "over utterances (10,000"):
+        assert part in text
+    assert "exchanges whole" not in text
 
 
 def test_places_of_the_machine_are_not_shown():
@@ -210,6 +247,8 @@ def test_places_of_the_machine_are_not_shown():
         "corpus": {"release": "/home/someone/cv-corpus/en", "sha256": None},
         "model": {"checkpoint": "openai/whisper-tiny"},
         "training": {"seeds": [42]},
+        "clip_list": "../../home/someone/clips.tsv",
+        "hub": {"dataset": "~someone/parquet"},
     }
     shown = methods.as_json(config)
     assert "someone" not in shown

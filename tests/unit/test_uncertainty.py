@@ -124,12 +124,48 @@ def test_columns_share_their_draws():
     assert width[2] < 0.5 * min(width[0], width[1])
 
 
-def test_one_block_has_no_interval_and_no_errors_have_one():
+def test_one_block_has_no_interval_and_what_no_draw_changes_has_none():
     estimate, low, high = intervals(np.array([[2.0, 8.0]]), rate, 100, 1)
     assert estimate[0] == 0.25
     assert np.isnan([low[0], high[0]]).all()
     nothing = np.column_stack([np.zeros(9), np.ones(9)])
-    assert [end[0] for end in intervals(nothing, rate, 200, 1)] == [0.0, 0.0, 0.0]
+    estimate, low, high = intervals(nothing, rate, 200, 1)
+    assert estimate[0] == 0.0
+    assert np.isnan([low[0], high[0]]).all()
+
+
+def test_rounding_does_not_decide_about_ties():
+    """A difference of rates, and a rate of differences: the same interval."""
+    rng = np.random.default_rng(2)
+    one, other = rng.integers(0, 4, size=(2, 6)).astype(float)
+    words = np.full(6, 100.0)
+    first = intervals(
+        np.column_stack([one, other, words]),
+        lambda t: (t[..., :1] - t[..., 1:2]) / t[..., 2:],
+        999,
+        1,
+    )
+    second = intervals(
+        np.column_stack([one, other, words]),
+        lambda t: t[..., :1] / t[..., 2:] - t[..., 1:2] / t[..., 2:],
+        999,
+        1,
+    )
+    for ours, theirs in zip(first, second, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def test_blocks_of_unequal_size_count_as_fewer():
+    assert uncertainty.effective_blocks(np.repeat(np.arange(9), 4)) == pytest.approx(9)
+    uneven = np.repeat([0, 1, 2], [96, 2, 2])
+    assert uncertainty.effective_blocks(uneven) == pytest.approx(100**2 / (96**2 + 8))
+
+
+def test_utterances_are_drawn_where_no_two_speakers_are_known():
+    assert uncertainty.resampled_blocks(["a", "", "a"])[0] == "utterances"
+    assert uncertainty.resampled_blocks(["", ""])[1].tolist() == [0, 1]
+    what, blocks = uncertainty.resampled_blocks(["a", "b", "", "a"])
+    assert (what, blocks.tolist()) == ("speakers", [0, 1, 2, 0])
 
 
 def test_a_statistic_that_is_undefined_in_some_draws_has_no_ends():

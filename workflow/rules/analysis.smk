@@ -159,6 +159,12 @@ if ENGLISH:
                 category="Misheard",
                 labels={"result": "classes of phonemes (table)"},
             ),
+            losses=report(
+                f"{RESULTS}/metrics/phoneme_losses.csv",
+                caption="../report/phoneme_losses.rst",
+                category="Misheard",
+                labels={"result": "what each variant costs (table)"},
+            ),
         log:
             f"{LOGS}/evaluation/phonemes.log",
         benchmark:
@@ -171,6 +177,7 @@ if ENGLISH:
         params:
             **DRAWS,
             cells=FIRST_CELLS,
+            reference=REFERENCE,
         script:
             "../scripts/phonemes.py"
 

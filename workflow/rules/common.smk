@@ -116,7 +116,7 @@ METRICS = [
     "calibration.csv",
     "confidence.csv",
     "words.csv",
-    *(["phonemes.csv", "phoneme_classes.csv"] if ENGLISH else []),
+    *(["phonemes.csv", "phoneme_classes.csv", "phoneme_losses.csv"] if ENGLISH else []),
     "floor.csv",
     "spectrum.csv",
     "sii.csv",

@@ -416,6 +416,7 @@ if ENGLISH:
             runtime=per_attempt(SHORT),
         params:
             **PLOT_STYLE,
+            reference=REFERENCE,
         script:
             "../scripts/plot_phonemes.py"
 
@@ -424,9 +425,7 @@ rule plot_information:
     input:
         code=code(
             "plot_information",
-            "audiograms",
             "plots/__init__",
-            "plots/audiograms",
             "plots/information",
             "plots/scores",
             "plots/style",

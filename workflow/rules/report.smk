@@ -58,8 +58,6 @@ rule write_report:
             "audio",
             "mp3",
             "cells",
-            "phonemes",
-            "pronunciation",
             "report/__init__",
             "report/examples",
             "report/methods",

@@ -11,6 +11,8 @@ with job_log(snakemake.log[0]):
         dict(zip(cells, snakemake.input.predictions, strict=True)),
         output.phonemes,
         output.classes,
+        output.losses,
+        reference=params.reference,
         replicates=params.replicates,
         seed=params.seed,
     )

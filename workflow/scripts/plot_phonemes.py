@@ -10,6 +10,7 @@ with job_log(snakemake.log[0]):
         snakemake.input.phonemes,
         classes=snakemake.output.classes,
         phonemes=snakemake.output.phonemes,
+        reference=snakemake.params.reference,
         dpi=snakemake.params.dpi,
         figsize=snakemake.params.figsize,
     )

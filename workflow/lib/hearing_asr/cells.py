@@ -15,7 +15,7 @@ import pandas as pd
 from hearing_asr.errors import InputError
 from hearing_asr.predictions import RAW_COLUMNS, read_predictions
 from hearing_asr.scoring import COUNT_COLUMNS, corpus_rates
-from hearing_asr.transcripts import some
+from hearing_asr.transcripts import read_provenance, some
 from hearing_asr.uncertainty import block_codes
 
 ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
@@ -78,6 +78,10 @@ class Cells:
         """Place of a cell."""
         return self.names.index(cell)
 
+    def named_speakers(self, member: np.ndarray | slice = slice(None)) -> int:
+        """Number of speakers that are known, of all clips or of `member`s."""
+        return len(set(self.speakers[member]) - {""})
+
     def blocks(self) -> np.ndarray:
         """Number of the speaker of each clip, (clips,)."""
         return block_codes(self.speakers.tolist())
@@ -96,8 +100,8 @@ def load_cells(files: Mapping[Key, str | Path]) -> Cells:
 
     Raises:
         InputError: a file cannot be read, lacks columns or values, has no clip or one twice, does
-            not hold the same clips and references as the first one, or none of its references
-            keeps a word; there is no file.
+            not hold the same clips and references as the first one, or was decoded or normalized
+            in another way; none of its references keeps a word; there is no file.
     """
     if not files:
         raise InputError("no prediction files to score; name at least one model and one variant.")
@@ -110,6 +114,7 @@ def load_cells(files: Mapping[Key, str | Path]) -> Cells:
         clips = read_predictions(path, NEEDED).set_index("path", drop=False)
         if first is None:
             first = path, clips
+        _check_same_making(path, first[0])
         clips = _like_first(path, clips, *first)
         scored = _words(clips) > 0
         if not scored.any():
@@ -134,6 +139,16 @@ def load_cells(files: Mapping[Key, str | Path]) -> Cells:
         excluded=int((~scored).sum()),
         by_seed=by_seed,
     )
+
+
+def _check_same_making(path: Path, first: Path) -> None:
+    ours, theirs = read_provenance(path), read_provenance(first)
+    for name in ("decoding", "normalizer"):
+        if ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"{path}: {name} {ours.get(name)}, but {theirs.get(name)} in {first}: they cannot "
+                "be compared. Delete the one that is not as configured, so that it is made again."
+            )
 
 
 def _words(clips: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ reference variant r:
     loss(v)       WER(zero-shot, v) - WER(zero-shot, r): what the hearing loss costs
     recovery(v)   WER(zero-shot, v) - WER(v, v): what fine-tuning on the loss wins back
     remaining(v)  WER(v, v) - WER(r, r): what the loss costs once there was time to learn it
-    recovered(v)  recovery(v) / loss(v): the share that is won back; defined where there is a loss
+    recovered(v)  recovery(v) / loss(v): the share that is won back, where there surely is a loss
 
 All are differences on identical clips.
 """
@@ -22,11 +22,16 @@ from hearing_asr.cells import SUMMED, ZERO_SHOT, Cell, Cells, Key, load_cells, r
 from hearing_asr.score_tables import write_csv
 from hearing_asr.scoring import RATES
 from hearing_asr.significance import holm, mapsswe, permutation_p_values
-from hearing_asr.uncertainty import block_sums, bootstrap, effective_blocks, intervals
+from hearing_asr.uncertainty import (
+    block_sums,
+    bootstrap,
+    effective_blocks,
+    intervals,
+    resampled_blocks,
+)
 
-SPEAKERS, UTTERANCES = "speakers", "utterances"
 EFFECTS = ("loss", "recovery", "remaining", "recovered")
-NO_LOSS = 0.01  # loss below which no share of it is formed: it would be of chance
+NO_LOSS = 0.01  # the lower end of a loss below which no share of it is formed
 
 
 @dataclass(frozen=True)
@@ -63,25 +68,18 @@ def write_comparisons(
     write_csv(effect_table(cells, reference, draws), effects_csv)
 
 
-def resampling(cells: Cells) -> tuple[str, np.ndarray]:
-    """What is drawn in a bootstrap, and the block of each clip: speakers, where there are two."""
-    blocks = cells.blocks()
-    if blocks.max() == 0:
-        return UTTERANCES, np.arange(len(blocks))
-    return SPEAKERS, blocks
-
-
 def interval_table(cells: Cells, draws: Draws) -> pd.DataFrame:
     """A row per cell.
 
-    Columns: model, variant, seeds (how many), clips, speakers (whose clips are told apart),
-    effective_speakers (`uncertainty.effective_blocks`), resampled (what the intervals are over:
-    `speakers`, or `utterances` where there is one speaker only); each of `scoring.RATES` with its
+    Columns: model, variant, seeds (how many), clips, speakers (that are known),
+    nameless_clips (each of which is drawn as a speaker of its own), effective_speakers
+    (`uncertainty.effective_blocks`), resampled (what the intervals are over: `speakers`, or
+    `utterances` where fewer than two speakers are known); each of `scoring.RATES` with its
     ends `_low` and `_high`; `wer_low_utterances` and `wer_high_utterances`, the ends over
     utterances; `wer_seed_min`, `wer_seed_max` and `wer_seed_sd`, over seeds, empty where there is
     one. Rates of several seeds are those of the mean counts.
     """
-    resampled, blocks = resampling(cells)
+    resampled, blocks = resampled_blocks(cells.speakers.tolist())
     names, count = cells.names, len(cells.names)
 
     def rates(totals: np.ndarray) -> np.ndarray:
@@ -98,7 +96,8 @@ def interval_table(cells: Cells, draws: Draws) -> pd.DataFrame:
     rows = []
     for place, (model, variant) in enumerate(names):
         row = {"model": model, "variant": variant, "seeds": len(cells.seeds[place])}
-        row |= {"clips": len(cells.paths), "speakers": int(cells.blocks().max()) + 1}
+        row |= {"clips": len(cells.paths), "speakers": cells.named_speakers()}
+        row["nameless_clips"] = int((cells.speakers == "").sum())
         row["effective_speakers"], row["resampled"] = effective_blocks(cells.blocks()), resampled
         for number, rate in enumerate(RATES):
             row[rate] = estimate[number, place]
@@ -158,7 +157,7 @@ def comparison_table(cells: Cells, reference: str, draws: Draws) -> pd.DataFrame
     ones = [cells.index(one) for _, one, _ in made]
     others = [cells.index(other) for _, _, other in made]
     differences = errors[:, ones] - errors[:, others]
-    _, blocks = resampling(cells)
+    _, blocks = resampled_blocks(cells.speakers.tolist())
     sums = block_sums(np.column_stack([differences, words]), blocks)
 
     def difference(totals: np.ndarray) -> np.ndarray:
@@ -184,7 +183,7 @@ def comparison_table(cells: Cells, reference: str, draws: Draws) -> pd.DataFrame
 def effect_table(cells: Cells, reference: str, draws: Draws) -> pd.DataFrame:
     """A row per variant but the reference: each of EFFECTS with its ends `_low` and `_high`.
 
-    Empty where a cell is missing; `recovered` also where the loss is below NO_LOSS.
+    Empty where a cell is missing; `recovered` also where the loss's lower end is below NO_LOSS.
     """
     variants = [name for name in cells.variants if name != reference]
     wanted = [
@@ -194,7 +193,7 @@ def effect_table(cells: Cells, reference: str, draws: Draws) -> pd.DataFrame:
     ]
     nothing = np.full(len(cells.paths), np.nan)
     errors = [cells.errors[:, cells.index(cell)] if cell in cells else nothing for cell in wanted]
-    _, blocks = resampling(cells)
+    _, blocks = resampled_blocks(cells.speakers.tolist())
     sums = block_sums(np.column_stack([*errors, cells.words]), blocks)
 
     def effects(totals: np.ndarray) -> np.ndarray:
@@ -205,7 +204,7 @@ def effect_table(cells: Cells, reference: str, draws: Draws) -> pd.DataFrame:
 
     ends = intervals(sums, effects, draws.replicates, draws.seed)
     estimate, low, high = (values.reshape(len(EFFECTS), len(variants)) for values in ends)
-    no_loss = ~(estimate[0] >= NO_LOSS)
+    no_loss = ~(low[0] >= NO_LOSS)
     for values in (estimate, low, high):
         values[EFFECTS.index("recovered"), no_loss] = np.nan
     columns: dict[str, object] = {"variant": variants, "reference": reference}

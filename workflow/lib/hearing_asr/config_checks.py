@@ -196,6 +196,11 @@ def _model_mistakes(config: Mapping) -> Iterable[str]:
             f"- model.language: {checkpoint} is an English-only model; set model.language to en "
             "and model.task to transcribe, or choose another checkpoint"
         )
+    if model["task"] == "translate" and model["language"].lower() not in ("en", "english"):
+        yield (
+            f"- model.task: translate writes English, but the sentences are in "
+            f"{model['language']}: no error rate could be formed; set it to transcribe"
+        )
     if config["evaluation"]["normalizer"] == "english" and model["language"] != "en":
         yield (
             f"- evaluation.normalizer: english, but model.language is {model['language']}; choose "

@@ -14,21 +14,21 @@ from hearing_asr.comparisons import Draws
 from hearing_asr.errors import InputError
 from hearing_asr.score_tables import write_csv
 from hearing_asr.transcripts import read_rows, some
-from hearing_asr.uncertainty import block_codes, ratio_intervals
+from hearing_asr.uncertainty import ratio_intervals, resampled_blocks
 
 NOT_STATED = "not stated"
 SMALL = "groups too small"  # what is left of a grouping, together
-BINS = 4  # of what is measured: as many clips in each
+BINS = 4  # of what is measured: about as many clips in each
 MEASURED = {  # grouping: column of the clip facts, unit, decimals
-    "clip length": ("duration", "s", 1),
-    "signal level": ("level", "dB FS", 0),
-    "speaking rate": ("words_per_second", "words/s", 1),
+    "clip length": ("duration", "s", 2),
+    "signal level": ("level", "dB FS", 1),
+    "speaking rate": ("words_per_second", "words/s", 2),
 }
 
 
 @dataclass(frozen=True)
 class Least:
-    """What a group must have to be reported: speakers and clips."""
+    """What a group must have to be reported: speakers that are known, and clips."""
 
     speakers: int
     clips: int
@@ -75,8 +75,8 @@ def write_groups(
 def groupings(facts: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     """Each way to group clips: its name, and the group of each clip, ordered categories.
 
-    What the corpus states is taken as it is. What is measured is cut into BINS with as many clips
-    each, or fewer where many clips share a value.
+    What the corpus states is taken as it is. What is measured is cut at its quartiles, rounded,
+    into BINS; into fewer where many clips share a value.
     """
     for name in DEMOGRAPHICS:
         values = facts[name].replace("", NOT_STATED)
@@ -84,8 +84,8 @@ def groupings(facts: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         if order:  # a grouping that nobody stated says nothing
             yield name, pd.Series(pd.Categorical(values, [*order, NOT_STATED]), facts.index)
     for name, (column, unit, decimals) in MEASURED.items():
-        edges = np.quantile(facts[column], np.linspace(0, 1, BINS + 1)).round(decimals)
-        inner = np.unique(edges[1:-1])
+        edges = np.quantile(facts[column], np.linspace(0, 1, BINS + 1))
+        inner = np.unique(edges[1:-1].round(decimals))
         labels = _labels(inner, unit, decimals)
         groups = pd.Categorical.from_codes(np.searchsorted(inner, facts[column], "right"), labels)
         yield name, pd.Series(groups, facts.index)
@@ -100,19 +100,17 @@ def _labels(inner: np.ndarray, unit: str, decimals: int) -> list[str]:
 def _grouping(
     cells: Cells, grouping: str, groups: pd.Series, draws: Draws, least: Least
 ) -> Iterator[dict]:
-    speakers, small = cells.blocks(), np.zeros(len(groups), bool)
+    small = np.zeros(len(groups), bool)
     for group in groups.cat.categories:
         member = (groups == group).to_numpy()
         if not member.any():
             continue
-        if len(np.unique(speakers[member])) < least.speakers or member.sum() < least.clips:
+        if cells.named_speakers(member) < least.speakers or member.sum() < least.clips:
             small |= member
             continue
         errors = cells.errors[member]
         words = np.repeat(cells.words[member][:, None], errors.shape[1], axis=1)
-        blocks = block_codes([str(number) for number in speakers[member]])
-        if blocks.max() == 0:
-            blocks = np.arange(len(blocks))
+        _, blocks = resampled_blocks(cells.speakers[member].tolist())
         ends = ratio_intervals(errors, words, blocks, replicates=draws.replicates, seed=draws.seed)
         rates = errors.sum(axis=0) / words.sum(axis=0)
         yield from _rows(cells, grouping, str(group), member, (rates, *ends))
@@ -126,7 +124,7 @@ def _rows(
 ) -> Iterator[dict]:
     size = {
         "clips": int(member.sum()),
-        "speakers": len(np.unique(cells.blocks()[member])),
+        "speakers": cells.named_speakers(member),
         "words": int(cells.words[member].sum()),
     }
     for place, (model, variant) in enumerate(cells.names):

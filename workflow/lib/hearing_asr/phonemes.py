@@ -19,7 +19,7 @@ from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.predictions import read_predictions
 from hearing_asr.pronunciation import coverage, pronounce, spoken_words
-from hearing_asr.uncertainty import block_codes, ratio_intervals
+from hearing_asr.uncertainty import ratio_intervals, resampled_blocks
 
 # Class -> ARPAbet phonemes, in the order of the figures. Consonants by manner of articulation as in
 # the phone table of CMUdict (cmudict.phones), with one change: HH, its "aspirate", is a fricative
@@ -154,7 +154,9 @@ def write_phonemes(
     files: Mapping[tuple[str, str], str | Path],
     phonemes_csv: str | Path,
     classes_csv: str | Path,
+    losses_csv: str | Path,
     *,
+    reference: str,
     replicates: int,
     seed: int,
 ) -> None:
@@ -172,6 +174,10 @@ def write_phonemes(
             interval by bootstrap over speakers), speakers (with at least one occurrence; clips
             without client_id are a speaker each), coverage (of the words of all references by
             the dictionary, a ratio).
+        losses_csv: what each variant costs the zero-shot model against `reference`, on the same
+            clips: variant, kind (all, class, phoneme), name, occurrences, increase of the error
+            rate, low, high (95 % interval of the increase, likewise).
+        reference: the variant that losses are measured against.
         replicates: draws of the bootstrap.
         seed: the same seed gives the same intervals.
 
@@ -182,8 +188,9 @@ def write_phonemes(
     if not files:
         raise InputError("no prediction files to compare; name at least one model and one variant.")
     phonemes, classes = [], []
+    heard: dict[str, tuple[pd.DataFrame, PhonemeCounts]] = {}
     for (model, variant), path in files.items():
-        predictions = read_predictions(path, COLUMNS)
+        predictions = read_predictions(path, COLUMNS).sort_values("path", ignore_index=True)
         clips = predictions[predictions["reference_normalized"].str.strip() != ""]
         counts = align_phonemes(clips["reference"], clips["hypothesis"])
         if not counts.occurrences.any():
@@ -191,13 +198,16 @@ def write_phonemes(
                 f"{path}: no reference has a word of the CMU Pronouncing Dictionary. Phonemes are "
                 "for English only; is this another language?"
             )
+        if model == ZERO_SHOT:
+            heard[variant] = clips, counts
         cell = {"model": model, "variant": variant}
         phonemes.append(pd.DataFrame({**cell, **_phoneme_columns(counts)}))
-        speakers = block_codes(clips["client_id"].tolist())
+        _, speakers = resampled_blocks(clips["client_id"].tolist())
         columns = _class_columns(counts, speakers, replicates=replicates, seed=seed)
         columns["coverage"] = coverage(clips["reference"])
         classes.append(pd.DataFrame({**cell, **columns}))
-    for output, tables in ((phonemes_csv, phonemes), (classes_csv, classes)):
+    losses = _losses(heard, reference, replicates, seed)
+    for output, tables in ((phonemes_csv, phonemes), (classes_csv, classes), (losses_csv, losses)):
         with atomic_path(output) as temporary:
             pd.concat(tables).to_csv(temporary, index=False)
 
@@ -233,38 +243,38 @@ def _class_columns(
     }
 
 
+def _losses(
+    heard: Mapping[str, tuple[pd.DataFrame, PhonemeCounts]],
+    reference: str,
+    replicates: int,
+    seed: int,
+) -> list[pd.DataFrame]:
+    """A table per variant but the reference, all of the same clips; and an empty one."""
+    columns = "variant kind name occurrences increase low high".split()
+    tables = [pd.DataFrame(columns=columns)]
+    if reference not in heard:
+        return tables
+    clips, before = heard[reference]
+    _, blocks = resampled_blocks(clips["client_id"].tolist())
+    names = [("all", "all phonemes"), *(("class", name) for name in PHONEME_CLASSES)]
+    names += [("phoneme", phoneme) for phoneme in PHONEMES]
+    members = {"all": PHONEMES} | PHONEME_CLASSES | {phoneme: (phoneme,) for phoneme in PHONEMES}
+    member = np.array([[phoneme in of for of in members.values()] for phoneme in PHONEMES])
+    occurrences = before.occurrences @ member
+    there = occurrences.any(axis=0)
+    for variant, (_, counts) in heard.items():
+        if variant == reference:
+            continue
+        more = ((counts.errors - before.errors) @ member)[:, there]
+        of = occurrences[:, there]
+        low, high = ratio_intervals(more, of, blocks, replicates=replicates, seed=seed)
+        kept = [name for name, known in zip(names, there, strict=True) if known]
+        numbers = zip(of.sum(axis=0), more.sum(axis=0) / of.sum(axis=0), low, high, strict=True)
+        rows = [(variant, *name, *row) for name, row in zip(kept, numbers, strict=True)]
+        tables.append(pd.DataFrame(rows, columns=columns))
+    return tables[1:] or tables
+
+
 def _rates(occurrences: np.ndarray, errors: np.ndarray) -> dict[str, np.ndarray]:
     rate = np.divide(errors, occurrences, out=np.full(len(errors), np.nan), where=occurrences > 0)
     return {"occurrences": occurrences, "errors": errors, "error_rate": rate}
-
-
-def first_lost(
-    rates: pd.DataFrame, variant: str, reference_variant: str
-) -> list[tuple[str, float]]:
-    """Rank the classes by what the zero-shot model loses from one variant to another.
-
-    Args:
-        rates: a table of `write_phonemes`, of classes or of phonemes.
-        variant: the hearing loss.
-        reference_variant: what it is compared with.
-
-    Returns:
-        (class, increase of its error rate in percentage points), the largest increase first.
-        Classes that do not occur are left out.
-
-    Raises:
-        InputError: the zero-shot model was not tested on one of the variants.
-    """
-    zero_shot = rates[rates["model"] == ZERO_SHOT]
-    tested = list(zero_shot["variant"].unique())
-    for name in (variant, reference_variant):
-        if name not in tested:
-            raise InputError(
-                f"errors per phoneme: {ZERO_SHOT} was not tested on variant {name!r}, only on "
-                f"{', '.join(map(str, tested)) or 'none'}; delete the tables, so that they are "
-                "computed again."
-            )
-    sums = zero_shot.groupby(["variant", "class"])[["errors", "occurrences"]].sum()
-    rate = 100.0 * sums["errors"] / sums["occurrences"]
-    increase = (rate[variant] - rate[reference_variant]).dropna()
-    return sorted(increase.items(), key=lambda item: (-item[1], item[0]))

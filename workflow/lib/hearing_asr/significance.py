@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr
 
+FEWEST_SEGMENTS = 30  # of MAPSSWE
 CHUNK_CELLS = 2_000_000  # signs that are held in memory at a time
 
 
@@ -55,16 +56,17 @@ def mapsswe(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         W and its two-sided p-value, each float64 (tests,). Where all differences are 0, W is 0
-        and p is 1; with a single clip both are NaN.
+        and p is 1. NaN where all are the same but not 0, and with fewer than FEWEST_SEGMENTS
+        clips: W is then not about normal.
     """
     clips = len(differences)
-    if clips < 2:
+    if clips < FEWEST_SEGMENTS:
         nothing = np.full(differences.shape[1], np.nan)
         return nothing, nothing.copy()
     mean = differences.mean(axis=0)
     error = differences.std(axis=0, ddof=1) / np.sqrt(clips)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.where(mean == 0, 0.0, mean / error)
+        statistic = np.where(mean == 0, 0.0, np.where(error > 0, mean / error, np.nan))
     return statistic, 2 * ndtr(-np.abs(statistic))
 
 

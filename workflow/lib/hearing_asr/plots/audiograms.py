@@ -10,9 +10,16 @@ from matplotlib.axes import Axes
 
 from hearing_asr.audiograms import NYQUIST, Audiogram
 from hearing_asr.files import atomic_path
-from hearing_asr.plots.style import MUTED, Files, figure, literal, series_style, shared_legend
+from hearing_asr.plots.style import (
+    MUTED,
+    OCTAVES,
+    Files,
+    figure,
+    literal,
+    series_style,
+    shared_legend,
+)
 
-OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)  # Hz
 HALF_OCTAVES = (750, 1500, 3000, 6000)  # Hz, tested where two octaves differ much
 LEVELS = (-10.0, 120.0)  # dB HL, the range of clinical audiometers
 DB_PER_OCTAVE = 20.0  # as long as one octave: ASHA (1990), Guidelines for Audiometric Symbols

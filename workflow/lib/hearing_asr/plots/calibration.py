@@ -43,7 +43,7 @@ def plot_calibration(
                 draw_curve(ax, of, variant, number)
         for ax in panels:
             ax.plot([0, 100], [100, 0], color=MUTED, lw=1, ls=":", label="perfectly calibrated")
-            ax.set_xlabel("Confidence (mean token probability, %)")
+            ax.set_xlabel("Confidence (geometric mean of token probabilities, %)")
         panels[0].set_ylabel("WER (%)")
         panels[0].set_ylim(bottom=0)
         shared_legend(fig, panels)

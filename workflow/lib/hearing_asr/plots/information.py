@@ -14,11 +14,11 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from hearing_asr.errors import InputError
-from hearing_asr.plots.audiograms import OCTAVES
 from hearing_asr.plots.scores import ZERO_SHOT
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,
+    OCTAVES,
     Files,
     figure,
     literal,

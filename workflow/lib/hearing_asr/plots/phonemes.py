@@ -49,6 +49,7 @@ def plot_phonemes(
     *,
     classes: Files,
     phonemes: Files,
+    reference: str | None = None,
     dpi: float = 300,
     figsize: Sequence[float] = (12, 8),
 ) -> None:
@@ -56,9 +57,10 @@ def plot_phonemes(
 
     Args:
         classes_csv: CSV with at least CLASS_COLUMNS; rates are ratios.
-        phonemes_csv: CSV with at least PHONEME_COLUMNS; the first variant is the reference.
+        phonemes_csv: CSV with at least PHONEME_COLUMNS.
         classes: file of the error rates per class; the suffix chooses the format.
         phonemes: file of the heat map of what the zero-shot model loses.
+        reference: the variant that losses are measured against, by default the first.
         dpi: pixels per inch.
         figsize: width and height in inches.
 
@@ -67,7 +69,7 @@ def plot_phonemes(
             twice.
     """
     per_class = read_rates(classes_csv, CLASS_COLUMNS)
-    losses, groups = loss_table(read_rates(phonemes_csv, PHONEME_COLUMNS))
+    losses, groups = loss_table(read_rates(phonemes_csv, PHONEME_COLUMNS), reference)
     with figure(classes, dpi=dpi, figsize=figsize) as fig:
         draw_classes(fig, per_class)
     with figure(phonemes, dpi=dpi, figsize=figsize) as fig:
@@ -161,11 +163,12 @@ def _finish_classes(
         literal(text)
 
 
-def loss_table(rates: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Compare the zero-shot model on all variants with the first one.
+def loss_table(rates: pd.DataFrame, reference: str | None = None) -> tuple[pd.DataFrame, pd.Series]:
+    """Compare the zero-shot model on all variants with the reference.
 
     Args:
         rates: PHONEME_COLUMNS, error_rate in %.
+        reference: a variant; the first one where it is None or was not tested.
 
     Returns:
         Phonemes as rows, variants as columns: the first column is its error rate in %, the others
@@ -175,7 +178,9 @@ def loss_table(rates: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     zero_shot = rates[rates["model"] == ZERO_SHOT]
     groups = zero_shot.drop_duplicates("phoneme").set_index("phoneme")["class"]
     wide = zero_shot.pivot(index="phoneme", columns="variant", values="error_rate")
-    wide = wide.loc[groups.index, zero_shot["variant"].unique()]
+    variants = list(zero_shot["variant"].unique())
+    variants.sort(key=lambda name: name != reference)  # stable: the others keep their order
+    wide = wide.loc[groups.index, variants]
     wide.iloc[:, 1:] = wide.iloc[:, 1:].sub(wide.iloc[:, 0], axis=0)
     return wide, groups
 

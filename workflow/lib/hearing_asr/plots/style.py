@@ -33,6 +33,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NOT_FINITE = "not finite"  # legend entry of values that a line leaves out
 HATCHES = ("", "//", "..", "\\\\", "xx", "++", "oo")
 
+OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)  # Hz
+
 RC = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same everywhere
     "font.size": 10,

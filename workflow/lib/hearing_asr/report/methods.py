@@ -31,19 +31,22 @@ def shown_config(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, Mapping):
             shown[str(key)] = shown_config(value)
-        elif key in PLACES and isinstance(value, str) and PurePath(value).is_absolute():
+        elif key in PLACES and isinstance(value, str) and _is_place(value):
             shown[str(key)] = PurePath(value).name
         else:
             shown[str(key)] = value
     return shown
 
 
-def methods(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+def methods(
+    config: Mapping[str, Any], provenance: Mapping[str, Any], resampled: str
+) -> list[tuple[str, str]]:
     """What was done: (heading, paragraph), in the order of the data.
 
     Args:
         config: the configuration that ran.
         provenance: of a prediction file.
+        resampled: what intervals and tests are over, speakers or utterances.
     """
     return [
         ("Speech", _speech(config["corpus"])),
@@ -52,7 +55,7 @@ def methods(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[tu
         ("Models", _models(config)),
         ("Transcription", _transcription(provenance)),
         ("Scores", _scores(config["evaluation"], provenance)),
-        ("Uncertainty", _uncertainty(config["evaluation"])),
+        ("Uncertainty", _uncertainty(config["evaluation"], resampled)),
     ]
 
 
@@ -72,6 +75,15 @@ def _speech(corpus: Mapping[str, Any]) -> str:
         if value is not None
     ]
     chosen = f" Splits were limited ({'; '.join(limits)})." if limits else ""
+    if corpus["train_from"] != "train":
+        chosen += " Train is all validated clips but speakers and sentences of dev and test."
+    if corpus["clip_list"] is not None:
+        chosen += " Clips were taken from a list."
+    filters = [
+        f"{key} {value}" for key, value in corpus["filters"].items() if value and key != "splits"
+    ]
+    if filters:
+        chosen += f" Filters of {', '.join(corpus['filters']['splits'])}: {'; '.join(filters)}."
     return (
         f"{source}. Clips of {corpus['min_duration']:g} to {corpus['max_duration']:g} s were "
         f"decoded once, mixed to mono and resampled to 16 kHz.{chosen} The corpus card below "
@@ -104,9 +116,14 @@ def _features(features: Mapping[str, Any]) -> str:
 
 def _models(config: Mapping[str, Any]) -> str:
     training, model = config["training"], config["model"]
-    base = f"{PurePath(model['checkpoint']).name if _is_path(model) else model['checkpoint']}"
+    base = model["checkpoint"]
+    if _is_place(base):
+        base = PurePath(base).name
     if model["checkpoint"] == "scratch":
-        base = "a tiny Whisper made here and trained on unmasked speech"
+        base = (
+            "a tiny Whisper made here and trained on unmasked speech "
+            f"({model['scratch']['max_steps']:,} steps)"
+        )
     elif model["revision"]:
         base += f" (revision {model['revision']})"
     mixed = " One more model was trained on all variants together." if training["mixed"] else ""
@@ -126,8 +143,9 @@ def _models(config: Mapping[str, Any]) -> str:
     )
 
 
-def _is_path(model: Mapping[str, Any]) -> bool:
-    return PurePath(model["checkpoint"]).is_absolute() or model["checkpoint"].startswith(".")
+def _is_place(text: str) -> bool:
+    """Whether a text is a path that says something about the machine."""
+    return PurePath(text).is_absolute() or text.startswith("~") or ".." in PurePath(text).parts
 
 
 def _transcription(provenance: Mapping[str, Any]) -> str:
@@ -154,15 +172,24 @@ def _scores(evaluation: Mapping[str, Any], provenance: Mapping[str, Any]) -> str
     )
 
 
-def _uncertainty(evaluation: Mapping[str, Any]) -> str:
-    return (
-        f"95 % intervals are by bootstrap over speakers ({evaluation['replicates']:,} replicates, "
-        f"seed {evaluation['seed']}; bias-corrected and accelerated, widened for few speakers). "
+def _uncertainty(evaluation: Mapping[str, Any], resampled: str) -> str:
+    why = (
         "Clips of one speaker resemble each other, so intervals over utterances, in the tables for "
         "comparison, are usually too narrow. Differences are paired: on identical clips, with the "
         "same speakers drawn for both. P-values are of a permutation test that exchanges whole "
         "speakers, and of the matched-pairs sentence-segment word error test, which takes "
-        "utterances for independent; both with Holm's correction over all comparisons."
+        "utterances for independent"
+    )
+    if resampled != "speakers":
+        why = (
+            "No two speakers are known, so utterances are taken for independent. Differences are "
+            "paired, on identical clips. P-values are of a permutation test that exchanges "
+            "utterances, and of the matched-pairs sentence-segment word error test"
+        )
+    return (
+        f"95 % intervals are by bootstrap over {resampled} ({evaluation['replicates']:,} "
+        f"replicates, seed {evaluation['seed']}; bias-corrected and accelerated, widened for few "
+        f"{resampled}). {why}; both with Holm's correction over all comparisons."
     )
 
 

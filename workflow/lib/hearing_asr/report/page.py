@@ -15,10 +15,10 @@ from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.joblog import log
 from hearing_asr.report import methods, numbers, rows, story
-from hearing_asr.report.examples import choose, data_uri, examples
+from hearing_asr.report.examples import LONGEST, choose, data_uri, examples
 from hearing_asr.transcripts import read_provenance
 
-NAMES = ("model", "variant", "group", "grouping", "reference", "hypothesis", "class", "phoneme")
+NAMES = "model variant group grouping reference hypothesis class phoneme kind name".split()
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
 DOCUTILS = {"file_insertion_enabled": False, "raw_enabled": False, "report_level": 5}
 
@@ -105,17 +105,24 @@ def _facts(
     intervals, effects = tables["intervals"], tables["effects"]
     base = config["model"]["checkpoint"]
     base = "the tiny Whisper made here" if base == "scratch" else Path(base).name
-    provenance = read_provenance(next(iter(sources.predictions.values())))
+    provenances = [read_provenance(file) for file in sources.predictions.values()]
+    provenance = provenances[0]
     variants = list(dict.fromkeys(intervals["variant"]))
     classes = tables.get("phoneme_classes")
+    resampled = intervals["resampled"].iloc[0]
     return {
         "run": config["run"],
         "variants": variants,
         "reference": reference,
         "zero_shot": ZERO_SHOT,
         "summary": story.summary(intervals, effects, base),
-        "doubts": story.doubts(intervals, tables["comparisons"], tables["scores"]),
-        "lost_first": [] if classes is None else story.lost_first(classes, reference),
+        "doubts": story.doubts(
+            intervals,
+            tables["comparisons"],
+            tables["scores"],
+            [told["precision"] for told in provenances],
+        ),
+        "lost_first": [] if classes is None else story.lost_first(tables["phoneme_losses"]),
         "coverage": None if classes is None else float(classes["coverage"].min()),
         "matrix": rows.matrix(intervals, tables["comparisons"]),
         "effects": effects.to_dict("records"),
@@ -130,7 +137,11 @@ def _facts(
         "corpus": rows.plain(tables["corpus"]),
         "excluded": rows.plain(tables["excluded"]),
         "overlap": json.loads(Path(sources.card).read_text(encoding="utf-8"))["overlap"],
-        "methods": methods.methods(config, provenance),
+        "methods": methods.methods(config, provenance, resampled),
+        "resampled": resampled,
+        "seeds": config["training"]["seeds"],
+        "formats": config["plots"]["formats"],
+        "longest": LONGEST,
         "versions": methods.versions() | provenance["versions"],
         "config": methods.as_json(config),
     }

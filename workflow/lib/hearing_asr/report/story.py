@@ -1,16 +1,17 @@
 """What the results say, in sentences that follow from numbers of the run; and what to doubt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from hearing_asr.cells import ZERO_SHOT
-from hearing_asr.phonemes import first_lost
-from hearing_asr.report.numbers import between, percent, points
+from hearing_asr.report.numbers import NOTHING, between, percent, points
 
-FEW_SPEAKERS = 50  # below, intervals over speakers are a little too narrow (docs/statistics.md)
+# Speakers below which 95 % intervals cover less, and how much: docs/statistics.md.
+COVERED = ((5, "far less, under 90 %,"), (20, "about 91 to 94 %"), (50, "about 93 to 94 %"))
 LEVEL = 0.05
-FRICATIVES = "fricatives"  # what a high-frequency loss should cost first
+FRICATIVES = "fricatives"
+HIGH = {"S": "/s/", "F": "/f/", "TH": "/θ/"}  # what a high-frequency loss should cost first
 
 
 def summary(intervals: pd.DataFrame, effects: pd.DataFrame, base: str) -> list[str]:
@@ -26,8 +27,8 @@ def summary(intervals: pd.DataFrame, effects: pd.DataFrame, base: str) -> list[s
     known = cells.get((ZERO_SHOT, reference))
     if known is not None:
         sentences.append(
-            f"Before fine-tuning, {base} gets {percent(known.wer)} % of the words of {reference} "
-            f"speech wrong (95 % interval {between(known.wer_low, known.wer_high)})."
+            f"Before fine-tuning, {base} has a word error rate (WER) of {percent(known.wer)} % on "
+            f"{reference} (95 % interval {between(known.wer_low, known.wer_high)})."
         )
     for row in effects.itertuples():
         sentences += _effect(row, cells)
@@ -38,91 +39,151 @@ def _effect(row, cells: Mapping) -> list[str]:
     acute, matched = (cells.get((model, row.variant)) for model in (ZERO_SHOT, row.variant))
     if acute is None or not pd.notna(row.loss):
         return []
-    told = (
-        f"{row.variant} costs {points(row.loss)} points ({between(row.loss_low, row.loss_high)}): "
-        f"{percent(acute.wer)} % of the words are wrong."
-    )
+    rate = f"to {percent(acute.wer)} %"
+    if _clear(row.loss_low, row.loss_high):
+        verb = "raises" if row.loss > 0 else "lowers"
+        told = f"{row.variant} {verb} its WER by {_points(row, 'loss')}, {rate}."
+    else:
+        told = f"{row.variant} does not clearly change its WER: by {_points(row, 'loss')}, {rate}."
     if matched is None or not pd.notna(row.recovery):
         return [told]
-    share = ""
-    if pd.notna(row.recovered):
-        share = f", {percent(row.recovered, 0)} % of the loss"
-    won = "wins back" if row.recovery >= 0 else "loses a further"
-    return [
-        told,
-        f"Fine-tuning on {row.variant} {won} {abs(100 * row.recovery):.1f} points{share} "
-        f"({between(row.recovery_low, row.recovery_high)}), to {percent(matched.wer)} %.",
-    ]
+    rate = f"to {percent(matched.wer)} %"
+    if not _clear(row.recovery_low, row.recovery_high):
+        change = f"does not clearly change that: by {_points(row, 'recovery')}, {rate}."
+    elif row.recovery < 0:
+        change = f"makes it worse by {_points(row, 'recovery')}, {rate}."
+    else:
+        share = ""
+        if pd.notna(row.recovered):
+            ends = between(row.recovered_low, row.recovered_high)
+            share = f"; that is {percent(row.recovered, 0)} % of the loss ({ends})"
+        change = f"wins back {_points(row, 'recovery')}, {rate}{share}."
+    return [told, f"Fine-tuning on {row.variant} {change}"]
 
 
-def doubts(intervals: pd.DataFrame, comparisons: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    told = []
-    first = intervals.iloc[0]
-    speakers = int(first["speakers"])
-    if first["resampled"] == "utterances":
-        told.append(
-            "All clips of the test split are of one speaker, so intervals and tests are over "
-            "utterances: they say nothing about other speakers."
-        )
-    elif first["effective_speakers"] < FEW_SPEAKERS:
-        uneven = f", whose clips are spread as those of {first['effective_speakers']:.0f}"
-        told.append(
-            f"The test split has {speakers} speakers"
-            f"{uneven if first['effective_speakers'] < speakers - 0.5 else ''}. Intervals over so "
-            "few cover somewhat less than 95 %."
-        )
-    if first["resampled"] == "speakers" and len(comparisons) * 2 / 2**speakers > LEVEL:
-        told.append(
-            f"A test that exchanges {speakers} speakers gives no p-value below "
-            f"{2 / 2**speakers:.2g}, which after correction for {len(comparisons)} comparisons "
-            "cannot be significant, however large the differences are."
-        )
-    trained = intervals[intervals["model"] != ZERO_SHOT]
-    if len(trained) and (trained["seeds"] == 1).all():
-        told.append(
-            "Every model was trained once, with one seed: how much training itself varies is not "
-            "known, and no interval covers it. Add seeds to training.seeds to see it."
-        )
-    elif len(trained):
-        told.append(
-            f"Models were trained with {int(trained['seeds'].max())} seeds. Rates and differences "
-            "are those of the mean over seeds; intervals cover the choice of speakers, and the "
-            "spread over seeds is given beside them."
-        )
-    excluded = int(scores["excluded"].max())
-    if excluded:
+def _clear(low: float, high: float) -> bool:
+    """Whether an interval is known and leaves 0 out."""
+    return low > 0 or high < 0
+
+
+def _points(row, effect: str) -> str:
+    value, low, high = (getattr(row, f"{effect}{end}") for end in ("", "_low", "_high"))
+    if value < 0 and _clear(low, high):
+        value, low, high = -value, -high, -low  # the sentence says that it is the other way round
+    return f"{100 * value:.1f} points ({between(low, high)})".replace("-", "−")
+
+
+def doubts(
+    intervals: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    scores: pd.DataFrame,
+    precisions: Sequence[str] = (),
+) -> list[str]:
+    """What a reader must know before believing the numbers.
+
+    Args:
+        intervals, comparisons: tables of `comparisons.write_comparisons`.
+        scores: table of `score_tables.write_scores`.
+        precisions: in which the models have transcribed.
+    """
+    told = [*_few_speakers(intervals.iloc[0]), *_seeds(intervals)]
+    if excluded := int(scores["excluded"].max()):
         told.append(
             f"{excluded} clips of the test split have no words left after normalization and are "
             "in no rate."
         )
-    if len(comparisons):
-        certain = int((comparisons["p_permutation_holm"] < LEVEL).sum())
+    if len(set(precisions)) > 1:
         told.append(
-            f"Of {len(comparisons)} comparisons, {certain} differ at {LEVEL:.0%} by the "
-            "permutation test over speakers after Holm's correction."
+            f"Models did not all transcribe in the same precision ({', '.join(sorted(precisions))})"
+            ": differences of a few words may be due to that."
+        )
+    if len(comparisons):
+        told.append(_significant(intervals.iloc[0], comparisons))
+    return told
+
+
+def _few_speakers(row: pd.Series) -> list[str]:
+    speakers, effective = int(row["speakers"]), row["effective_speakers"]
+    told = []
+    if row["resampled"] == "utterances":
+        whose = "one speaker" if speakers else "speakers whom the corpus does not tell apart"
+        told.append(
+            f"All clips of the test split are of {whose}, so intervals and tests are over "
+            "utterances: they say nothing about other speakers."
+        )
+    elif row["nameless_clips"]:
+        told.append(
+            f"{row['nameless_clips']:,} clips have no speaker's id. Each is drawn as a speaker of "
+            "its own, which makes intervals too narrow if they are of few people."
+        )
+    covered = next((share for least, share in COVERED if effective < least), None)
+    if row["resampled"] == "speakers" and covered:
+        uneven = f", whose clips are spread as those of {effective:.0f}"
+        told.append(
+            f"The test split has {speakers} speakers{uneven if effective < speakers - 0.5 else ''}"
+            f". What is called a 95 % interval covers {covered} over so few."
         )
     return told
 
 
-def lost_first(classes: pd.DataFrame, reference: str) -> list[str]:
-    """Which sounds each variant costs first, as the zero-shot model hears them.
+def _seeds(intervals: pd.DataFrame) -> list[str]:
+    trained = intervals[intervals["model"] != ZERO_SHOT]
+    if not len(trained):
+        return []
+    if (trained["seeds"] == 1).all():
+        return [
+            "Every model was trained once, with one seed: how much training itself varies is not "
+            "known, and no interval covers it. Add seeds to training.seeds to see it."
+        ]
+    return [
+        f"Models were trained with {int(trained['seeds'].max())} seeds. Rates and differences "
+        "are those of the mean over seeds; intervals cover the choice of speakers, and the "
+        "spread over seeds is given beside them. Words, sounds, confidence and examples are those "
+        "of the first seed."
+    ]
+
+
+def _significant(row: pd.Series, comparisons: pd.DataFrame) -> str:
+    of, count = row["resampled"], len(comparisons)
+    least = 2.0 ** (1 - row["speakers"]) if of == "speakers" else 0.0
+    if least * count > LEVEL:
+        return (
+            f"A test that exchanges {int(row['speakers'])} speakers gives no p-value below "
+            f"{least:.2g}. After correction for {count} comparisons none can be significant here, "
+            "however large the differences are."
+        )
+    certain = int((comparisons["p_permutation_holm"] < LEVEL).sum())
+    return (
+        f"Of {count} comparisons, {certain} differ at {100 * LEVEL:.0f} % by the permutation test "
+        f"over {of} after Holm's correction."
+    )
+
+
+def lost_first(losses: pd.DataFrame) -> list[str]:
+    """What each variant costs the zero-shot model in sounds: /s/, /f/ and /th/, and by class.
 
     Args:
-        classes: table of `phonemes.write_phonemes`.
-        reference: the variant that the others are compared with.
+        losses: the third table of `phonemes.write_phonemes`.
     """
     sentences = []
-    zero_shot = classes[classes["model"] == ZERO_SHOT]
-    for variant in dict.fromkeys(zero_shot["variant"]):
-        if variant == reference:
-            continue
-        ranked = first_lost(classes, variant, reference)
-        told = [f"{name} ({points(value / 100)} points)" for name, value in ranked]
-        names = [name for name, _ in ranked]
-        place = names.index(FRICATIVES) + 1 if FRICATIVES in names else 0
-        where = f"; {FRICATIVES} (/s/, /f/, /th/, ...) are number {place} of {len(names)} classes"
+    for variant, of in losses.groupby("variant", sort=False):
+        known = {row.name_: row for row in of.rename(columns={"name": "name_"}).itertuples()}
+        classes = [row for row in known.values() if row.kind == "class"]
+        classes.sort(key=lambda row: -row.increase)
+        sounds = [f"{ipa} {_increase(known[name])}" for name, ipa in HIGH.items() if name in known]
+        place = [row.name_ for row in classes].index(FRICATIVES) if FRICATIVES in known else None
+        third = "" if place is None or place < 3 else (
+            f"; {FRICATIVES} are number {place + 1} of {len(classes)}, {_increase(classes[place])}"
+        )  # fmt: skip
         sentences.append(
-            f"{variant} costs {', '.join(told[:3])} most, {told[-1]} least{where if place else ''}."
+            f"{variant}: all phonemes {_increase(known['all phonemes'])}; "
+            f"{', '.join(sounds)}. Most is lost of "
+            + ", ".join(f"{row.name_} {_increase(row)}" for row in classes[:3])
+            + f", least of {classes[-1].name_} {_increase(classes[-1])}{third}."
         )
     return sentences
+
+
+def _increase(row) -> str:
+    ends = between(row.low, row.high)
+    return points(row.increase) + ("" if ends == NOTHING else f" ({ends})")
