@@ -224,7 +224,7 @@ def test_methods_tell_what_ran():
     }
     config = CONFIG | {"training": CONFIG["training"] | {"mixed": True, "seeds": [1, 2]}}
     text = " ".join(paragraph for _, paragraph in methods.methods(config, provenance, "speakers"))
-    for told in ("5 beams", "bfloat16", "seeds 1, 2", "all variants together", "10,000 replicates",
+    for told in ("5 beams", "bfloat16", "seeds 1, 2", "all of these together", "10,000 replicates",
                  "125 Hz: 100", "200 steps of 16 clips", "english: Whisper's"):  # fmt: skip
         assert told in text
     sampled = {**provenance["decoding"], "num_beams": 1, "temperature": 0.5, "seed": 4}

@@ -126,6 +126,19 @@ def test_seeds_and_a_mixed_model_are_further_models(checkout):
         assert f"data/demo/{variant}/logmel/train/state.json" in mixed[1]
 
 
+def test_a_variant_that_is_tested_only_has_no_model(checkout):
+    content = {"training": {"variants": ["hfloss"], "seeds": [7]}}
+    changed = overlay(checkout, "learnt", content)
+    planned = checkout.planned(*changed)
+    assert planned["finetune"] == planned["plot_training"] == 1
+    assert planned["transcribe"] == 2 * 3
+    assert planned["masking_shard"] == 12
+    assert checkout.planned("lfloss", *changed)["transcribe"] == 1
+    content = {"training": {"variants": ["hfoss"]}}
+    result = checkout.snakemake("-n", *overlay(checkout, "wrong", content), check=False)
+    assert "training.variants: hfoss is not among the variants" in result.stdout + result.stderr
+
+
 def test_another_language_has_no_phonemes(checkout):
     content = {"model": {"language": "de"}, "evaluation": {"normalizer": "basic"}}
     planned = checkout.planned(*overlay(checkout, "german", content))

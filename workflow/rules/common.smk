@@ -65,7 +65,8 @@ except InputError as error:
 VARIANTS = list(config["variants"])
 SPLITS = list(config["corpus"]["splits"])
 # What models are trained on, and their names: a further seed's model is called variant-seedN.
-CONDITIONS = [*VARIANTS, *([MIXED] if config["training"]["mixed"] else [])]
+LEARNT = config["training"]["variants"] or VARIANTS
+CONDITIONS = [*LEARNT, *([MIXED] if config["training"]["mixed"] else [])]
 SEEDS = config["training"]["seeds"]
 TRAINED = {
     condition if seed == SEEDS[0] else f"{condition}-seed{seed}": (condition, seed)
@@ -274,7 +275,7 @@ def curves(name, result):
 def heard_by(model):
     """The variants that a model is trained on."""
     condition, _ = TRAINED[model]
-    return VARIANTS if condition == MIXED else [condition]
+    return LEARNT if condition == MIXED else [condition]
 
 
 def logmel_states(split):
@@ -288,7 +289,11 @@ def logmel_states(split):
 def training_keys(model):
     """The section `training` as one model has it, for UNMASKED with what model.scratch says."""
     section = config["training"]
-    training = {key: section[key] for key in section if key not in ("seeds", "mixed")}
+    training = {
+        key: section[key]
+        for key in section
+        if key not in ("variants", "seeds", "mixed")
+    }
     if model == UNMASKED:
         scratch = config["model"]["scratch"]
         known = {"seed", *training}

@@ -215,6 +215,12 @@ def _training_mistakes(config: Mapping) -> Iterable[str]:
             "- training.evaluation_split: test is what is reported, so nothing may be chosen by "
             "it; set dev"
         )
+    unknown = [name for name in training["variants"] or () if name not in config["variants"]]
+    if unknown:
+        yield (
+            f"- training.variants: {', '.join(unknown)} is not among the variants; choose of "
+            f"{', '.join(config['variants'])}, or null for all"
+        )
     decays = training["lr_scheduler_type"] != "constant"
     if decays and training["warmup_steps"] >= training["max_steps"]:
         yield (

@@ -77,7 +77,8 @@ class Study:
     def trained(self) -> int:
         """Number of models that are fine-tuned: one per variant, and mixed, and seed."""
         training = self.config["training"]
-        return (self.variants + training["mixed"]) * len(training["seeds"])
+        learnt = len(training["variants"] or self.config["variants"])
+        return (learnt + training["mixed"]) * len(training["seeds"])
 
     @property
     def seconds(self) -> float:

@@ -81,6 +81,8 @@ def _draw_panel(ax: Axes, table: pd.DataFrame, variant: str, number: int) -> Non
         (ZERO_SHOT, "zero-shot", -0.15, {"color": BASELINE, "marker": "o", "mfc": "white"}),
         (variant, f"trained on {variant}", 0.15, {"color": color, "marker": "s"}),
     ):
+        if model not in set(table["model"]):  # a variant that is tested only
+            continue
         of = table[table["model"] == model].set_index("group").reindex(groups)
         wer, low, high = (100 * of[name].to_numpy(dtype=float) for name in ("wer", "low", "high"))
         ends = np.nan_to_num(np.maximum([wer - low, high - wer], 0))

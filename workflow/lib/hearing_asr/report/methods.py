@@ -126,14 +126,17 @@ def _models(config: Mapping[str, Any]) -> str:
         )
     elif model["revision"]:
         base += f" (revision {model['revision']})"
-    mixed = " One more model was trained on all variants together." if training["mixed"] else ""
+    which = "per variant"
+    if training["variants"]:
+        which = f"on each of {', '.join(training['variants'])}"
+    mixed = " One more model was trained on all of these together." if training["mixed"] else ""
     clips = (
         training["train_batch_size"]
         * training["gradient_accumulation"]
         * max(training["num_gpus"], 1)
     )
     return (
-        f"Zero-shot is {base}. From it, one model was fine-tuned per variant (seeds "
+        f"Zero-shot is {base}. From it, one model was fine-tuned {which} (seeds "
         f"{', '.join(map(str, training['seeds']))}): {training['max_steps']:,} steps of {clips} "
         f"clips, AdamW, learning rate {training['learning_rate']:g} after "
         f"{training['warmup_steps']:,} steps of warm-up ({training['lr_scheduler_type']}), weight "
