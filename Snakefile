@@ -25,6 +25,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/plots.smk"
+include: "workflow/rules/analysis_plots.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 
