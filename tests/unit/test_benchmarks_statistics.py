@@ -114,7 +114,8 @@ def test_all_tests_see_a_plain_difference_and_none_sees_what_is_not_there():
     errors = np.random.default_rng(5).integers(2, 5, (80, 1, 1)).astype(float)
     same = Scored(np.repeat(errors, 2, axis=1), words, blocks)
     assert not any(yes.any() for yes in simulation.decisions(same, 200, 1).values())
-    other = Scored(np.concatenate([errors, errors + 3], axis=1), words, blocks)
+    more = errors + np.random.default_rng(6).integers(2, 5, errors.shape)
+    other = Scored(np.concatenate([errors, more], axis=1), words, blocks)
     assert all(yes.all() for yes in simulation.decisions(other, 200, 1).values())
 
 

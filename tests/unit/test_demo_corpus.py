@@ -143,7 +143,7 @@ def test_splits_share_no_speaker_and_no_sentence(seed):
 
 def test_speakers_are_different_people():
     everyone = [speaker for speakers in SPEAKERS.values() for speaker in speakers]
-    assert len({speaker.client_id for speaker in everyone}) == len(everyone) == 26
+    assert len({speaker.client_id for speaker in everyone}) == len(everyone) == 32
     genders = {split: {s.gender for s in speakers} for split, speakers in SPEAKERS.items()}
     assert all(len(found) == 2 for found in genders.values())
 

@@ -98,7 +98,7 @@ def test_the_numbers_are_those_of_the_tables(demo, page):
     for row in effects.itertuples():
         assert f"{row.variant} costs {100 * row.loss:+.1f} points" in summary
         assert f"{abs(100 * row.recovery):.1f} points" in summary
-    assert "6 speakers" in " ".join(texts(page, "#doubts li"))
+    assert "12 speakers" in " ".join(texts(page, "#doubts li"))
     markdown = (demo / "results/demo/metrics/main_table.md").read_text()
     assert markdown.count("|") == (2 + len(table) // 3) * 5
     assert (demo / "results/demo/metrics/main_table.tex").read_text().startswith(r"\begin{table}")

@@ -149,6 +149,12 @@ SPEAKERS = {
         _speaker(_GB, "f4", 50, 184, "fifties"),
         _speaker(_RP, "f2", 46, 178, "sixties"),
         _speaker(_SCOTLAND, "m1", 54, 180, "twenties"),
+        _speaker(_US, "m4", 52, 180, "fifties"),
+        _speaker(_US, "f5", 48, 184, "thirties"),
+        _speaker(_US, "m5", 50, 178, "sixties"),
+        _speaker(_GB, "m1", 50, 182, "twenties"),
+        _speaker(_RP, "m3", 48, 180, "fourties"),
+        _speaker(_SCOTLAND, "f1", 46, 178, "thirties"),
     ),
 }
 
