@@ -13,7 +13,7 @@ from hearing_asr.errors import InputError
 from hearing_asr.groups import NOT_STATED, SMALL, Least, groupings, write_groups
 from hearing_asr.shards import write_shard
 from hearing_asr.uncertainty import ratio_intervals
-from tests.unit.predicted import predictions
+from tests.unit.predicted import predictions, rewritten
 
 DRAWS = Draws(500, 1)
 CLIPS = 40
@@ -91,6 +91,16 @@ def test_groups_too_small_have_no_rate(run):
     assert set(small["speakers"]) == {4}
     few = groups(run, Least(1, 21))
     assert set(few.loc[few["grouping"] == "gender", "group"]) == {SMALL}
+
+
+def test_clips_without_a_speaker_do_not_make_a_group_large(run):
+    files, _, _ = run
+    nameless = {"client_id": [f"s{clip % 2}" if clip < 9 else "" for clip in range(CLIPS)]}
+    for path in files.values():
+        rewritten(path, lambda table: table.assign(**nameless))
+    table = groups(run, Least(3, 5))
+    assert set(table["group"]) == {SMALL}
+    assert set(groups(run, Least(2, 5)).query("grouping == 'gender'")["speakers"]) == {2}
 
 
 def test_a_grouping_that_nobody_stated_is_left_out(run):

@@ -1,12 +1,16 @@
 """All cells side by side: paired, averaged over seeds, tabulated."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from hearing_asr.cells import SUMMED, load_cells, order_models, rates_of
 from hearing_asr.errors import InputError
 from hearing_asr.score_tables import failure_table, score_table, wer_matrix, write_scores
+from hearing_asr.transcripts import METADATA_KEY
 from tests.unit.predicted import predictions, rewritten
 
 REFERENCES = ["two mugs", "nine old desks", "peter sees"]
@@ -144,6 +148,31 @@ def test_other_references_are_refused(files):
     rewritten(path, lambda table: table.assign(reference_normalized=changed))
     with pytest.raises(InputError, match=r"1\.parquet.*references differ.*1\.mp3.*normalizer"):
         load_cells(files)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"decoding": {"num_beams": 5}}, r"decoding \{'num_beams': 5\}, but .*'num_beams': 1.* in"),
+        ({"normalizer": "basic"}, "normalizer basic, but simple: .* in .*0.parquet: they cannot"),
+    ],
+)
+def test_files_that_were_made_in_another_way_are_refused(files, change, told):
+    path = files["hfloss", "normal", 1]
+    table = pq.read_table(path)
+    made = json.loads(table.schema.metadata[METADATA_KEY]) | change
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(made)}), path)
+    with pytest.raises(InputError, match=rf"2\.parquet: {told}"):
+        load_cells(files)
+
+
+def test_speakers_that_are_known(tmp_path):
+    speakers = ["a", "", "b", "", "a"]
+    path = predictions(tmp_path / "p", ["two"] * 5, ["two"] * 5, speakers)
+    cells = load_cells({("m", "v", None): path})
+    assert cells.named_speakers() == 2
+    assert cells.named_speakers(np.array([True, True, False, True, True])) == 1
+    assert cells.blocks().tolist() == [0, 1, 2, 3, 0]
 
 
 def test_no_files():
