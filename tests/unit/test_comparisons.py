@@ -155,6 +155,13 @@ def test_no_share_is_formed_of_no_loss(tmp_path):
     assert np.isnan(row["recovered_low"])
 
 
+def test_no_share_is_formed_of_a_loss_that_may_be_none(tmp_path):
+    rates = ERROR_RATES | {("zero_shot", "hfloss"): 0.16}
+    (row,) = effect_table(load_cells(write(tmp_path, rates)), "normal", DRAWS).to_dict("records")
+    assert row["loss"] > 0.01 > row["loss_low"]
+    assert np.isnan([row["recovered"], row["recovered_low"], row["recovered_high"]]).all()
+
+
 def test_a_variant_without_a_model_leaves_gaps(tmp_path):
     rates = {cell: rate for cell, rate in ERROR_RATES.items() if cell[0] != "hfloss"}
     cells = load_cells(write(tmp_path, rates))

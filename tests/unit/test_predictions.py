@@ -55,10 +55,11 @@ LOOP = "and the mugs and the mugs " * 12
     [
         ("two mugs", {}, set()),
         ("", {}, {"empty"}),
-        ("", {"loudest_mel": -5.0}, {"empty"}),
-        ("two mugs", {"loudest_mel": -5.0}, {"output_on_silence"}),
-        ("two old mugs", {"loudest_mel": -3.0}, set()),
+        ("", {"loudest_mel": -4.1}, {"empty"}),
+        ("two mugs", {"loudest_mel": -4.1}, {"output_on_silence"}),
+        ("two old mugs", {"loudest_mel": -3.9}, set()),
         (LOOP, {}, {"repetition", "hallucination"}),
+        ("two mugs " * 5, {}, {"hallucination"}),  # compresses by 2.2, not by 2.4
         ("two mugs are not enough", {}, {"hallucination"}),  # three more than two
         ("two mugs are not", {}, set()),  # two more than two
         ("zwei", {"language": "de"}, {"wrong_language"}),

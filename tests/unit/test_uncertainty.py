@@ -83,6 +83,32 @@ def test_ends_are_scipys_bca_but_for_the_widening():
     assert high[0] == pytest.approx(reference.high, abs=0.02 * width)
 
 
+def test_skewed_data_have_scipys_bca_of_the_widened_level():
+    values = np.random.default_rng(21).lognormal(sigma=1.5, size=25)
+    sums = np.column_stack([values, np.ones(25)])
+    _, low, high = intervals(sums, rate, 100_000, 1)
+    wide = np.sqrt(25 / 24) * stats.t.ppf(0.975, 24)
+    told = {
+        "n_resamples": 100_000,
+        "confidence_level": stats.norm.cdf(wide) - stats.norm.cdf(-wide),
+    }
+    rng = np.random.default_rng(5)
+    bca = stats.bootstrap((values,), np.mean, method="BCa", rng=rng, **told).confidence_interval
+    plain = stats.bootstrap((values,), np.mean, method="percentile", rng=rng, **told)
+    assert bca.high - plain.confidence_interval.high > 0.05 * bca.high  # else this shows nothing
+    assert low[0] == pytest.approx(bca.low, rel=0.01)
+    assert high[0] == pytest.approx(bca.high, rel=0.01)
+
+
+def test_ties_count_half():
+    """Replicates that lie evenly about the estimate, many of them on it: no bias, even ends."""
+    replicates = np.repeat([-2.0, -1.0, 0.0, 1.0, 2.0], [100, 200, 700, 200, 100])[:, None]
+    without_one = np.array([[-1.0], [0.0], [1.0]] * 100)
+    low, high = bca_ends(np.zeros(1), replicates, without_one)
+    assert low[0] == pytest.approx(-high[0])
+    assert high[0] > 1
+
+
 def test_few_blocks_widen_the_interval_as_students_t():
     values = np.column_stack([RNG.normal(size=8), np.ones(8)])
     _, low, high = intervals(values, rate, 200_000, 1)
