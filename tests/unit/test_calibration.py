@@ -49,6 +49,15 @@ def test_a_model_that_is_sure_and_wrong(tmp_path):
     assert np.isnan(summary["rank_correlation"][0])
 
 
+def test_large_bins_weigh_more(tmp_path):
+    """Eleven clips in ten bins: the first has two, and they alone are not calibrated."""
+    hypotheses = ["x y"] * 2 + ["one two"] * 9
+    logprobs = [np.log(0.5)] * 2 + [0.0] * 9
+    bins, summary = written(tmp_path, ["one two"] * 11, hypotheses, logprobs)
+    assert bins["clips"].tolist() == [2] + [1] * 9
+    assert summary["calibration_error"][0] == pytest.approx(0.5 * 2 / 11)
+
+
 def test_empty_references_are_left_out(tmp_path):
     _, summary = written(tmp_path, ["one", "..."], ["one", "x"], [np.log(0.5), 0.0])
     assert summary["clips"][0] == 1

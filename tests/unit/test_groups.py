@@ -123,6 +123,19 @@ def test_what_is_measured_is_cut_into_quarters(run):
     assert found["signal level"].nunique() == 1  # all the same: one group
 
 
+def test_a_value_on_an_edge_belongs_above_it(run):
+    facts = pd.read_parquet(run[1]).assign(duration=np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 8))
+    length = dict(groupings(facts))["clip length"]
+    told = dict(zip(facts["duration"], length, strict=True))
+    assert told == {
+        1.0: "below 2.00 s",
+        2.0: "2.00 to 3.00 s",
+        3.0: "3.00 to 4.00 s",
+        4.0: "4.00 s and more",
+        5.0: "4.00 s and more",
+    }
+
+
 def test_one_speaker_in_a_group_is_resampled_by_utterance(run):
     table = groups(run, Least(1, 5))
     assert table[table["group"] != SMALL][["low", "high"]].notna().all(axis=None)

@@ -275,8 +275,10 @@ def test_what_each_variant_costs_the_zero_shot_model(tmp_path):
         ("zero_shot", "normal"): write_predictions(tmp_path / "2", clean),
         ("hfloss", "hfloss"): write_predictions(tmp_path / "3", ["", "", "", ""]),
     }
+    in_order = written_losses(tmp_path, files, "normal")
     pd.read_parquet(files["zero_shot", "normal"]).iloc[::-1].to_parquet(tmp_path / "2")
     losses = written_losses(tmp_path, files, "normal")
+    pd.testing.assert_frame_equal(losses, in_order)
     assert set(losses["variant"]) == {"hfloss"}
     kinds = losses.groupby("kind", sort=False)["name"].apply(list)
     assert kinds["all"] == ["all phonemes"]
