@@ -96,7 +96,7 @@ def test_the_numbers_are_those_of_the_tables(demo, page):
     effects = pd.read_csv(demo / "results/demo/metrics/effects.csv")
     summary = " ".join(texts(page, "#summary p"))
     for row in effects.itertuples():
-        assert f"{row.variant} costs {100 * row.loss:+.1f} points" in summary
+        assert f"{row.variant} raises its WER by {100 * row.loss:.1f} points" in summary
         assert f"{abs(100 * row.recovery):.1f} points" in summary
     assert "12 speakers" in " ".join(texts(page, "#doubts li"))
     markdown = (demo / "results/demo/metrics/main_table.md").read_text()
