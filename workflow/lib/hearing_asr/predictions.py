@@ -53,7 +53,8 @@ def write_predictions(transcripts: str | Path, output: str | Path, normalizer: s
     _check_finite(transcripts, clips)
     provenance = read_provenance(transcripts)
     texts = {name: clips[name].tolist() for name in ("reference", "hypothesis")}
-    normalized = {name: [normalize(text) for text in values] for name, values in texts.items()}
+    once = {text: normalize(text) for text in {*texts["reference"], *texts["hypothesis"]}}
+    normalized = {name: [once[text] for text in values] for name, values in texts.items()}
     for name, values in normalized.items():
         clips[f"{name}_normalized"] = values
     for name, counts in score_clips(*normalized.values()).items():
