@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
-from hearing_asr import __version__
+import hearing_asr
 
 PACKAGES = (
     "snakemake espeakng-loader numpy scipy pandas pyarrow datasets soundfile soxr torch "
@@ -20,7 +20,10 @@ PLACES = ("data_dir", "results_dir", "release", "clip_list", "checkpoint", "data
 
 def versions() -> dict[str, str]:
     """Versions of this workflow, of Python, and of the packages with a part in the results."""
-    told = {"hearing-asr": f"{__version__}{_commit()}", "Python": platform.python_version()}
+    told = {
+        "hearing-asr": f"{hearing_asr.__version__}{_commit()}",
+        "Python": platform.python_version(),
+    }
     for package in PACKAGES:
         try:
             told[package] = version(package)
