@@ -100,6 +100,8 @@ def test_doubts_that_do_not_apply_are_not_told():
     assert told[1].startswith("Of 3 comparisons, 1 differ at 5 % by the permutation test over sp")
     one = story.doubts(interval_rows(resampled="utterances", speakers=1), COMPARISONS, SCORES)
     assert "test over utterances after Holm" in one[-1]
+    few = story.doubts(interval_rows(), COMPARISONS, SCORES, (), 50)
+    assert "50 permutations give no p-value below 0.02. After correction for 3" in few[-1]
     mixed = story.doubts(interval_rows(), COMPARISONS, SCORES, ["float16", "bfloat16"])
     assert any("same precision (bfloat16, float16)" in text for text in mixed)
     excluded = story.doubts(interval_rows(), COMPARISONS, SCORES.assign(excluded=4))

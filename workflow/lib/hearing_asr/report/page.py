@@ -128,6 +128,7 @@ def _facts(
             tables["comparisons"],
             tables["scores"],
             [told["precision"] for told in provenances],
+            config["evaluation"]["replicates"],
         ),
         "lost_first": [] if classes is None else story.lost_first(tables["phoneme_losses"]),
         "coverage": None if classes is None else float(classes["coverage"].min()),

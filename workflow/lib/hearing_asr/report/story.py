@@ -78,6 +78,7 @@ def doubts(
     comparisons: pd.DataFrame,
     scores: pd.DataFrame,
     precisions: Sequence[str] = (),
+    permutations: int = 10_000,
 ) -> list[str]:
     """What a reader must know before believing the numbers.
 
@@ -85,6 +86,7 @@ def doubts(
         intervals, comparisons: tables of `comparisons.write_comparisons`.
         scores: table of `score_tables.write_scores`.
         precisions: in which the models have transcribed.
+        permutations: of the tests.
     """
     told = [*_few_speakers(intervals.iloc[0]), *_seeds(intervals)]
     if excluded := int(scores["excluded"].max()):
@@ -98,7 +100,7 @@ def doubts(
             ": differences of a few words may be due to that."
         )
     if len(comparisons):
-        told.append(_significant(intervals.iloc[0], comparisons))
+        told.append(_significant(intervals.iloc[0], comparisons, permutations))
     return told
 
 
@@ -143,7 +145,7 @@ def _seeds(intervals: pd.DataFrame) -> list[str]:
     ]
 
 
-def _significant(row: pd.Series, comparisons: pd.DataFrame) -> str:
+def _significant(row: pd.Series, comparisons: pd.DataFrame, permutations: int) -> str:
     of, count = row["resampled"], len(comparisons)
     least = 2.0 ** (1 - row["speakers"]) if of == "speakers" else 0.0
     if least * count > LEVEL:
@@ -151,6 +153,12 @@ def _significant(row: pd.Series, comparisons: pd.DataFrame) -> str:
             f"A test that exchanges {int(row['speakers'])} speakers gives no p-value below "
             f"{least:.2g}. After correction for {count} comparisons none can be significant here, "
             "however large the differences are."
+        )
+    if count / (permutations + 1) > LEVEL:
+        return (
+            f"{permutations:,} permutations give no p-value below {1 / (permutations + 1):.2g}. "
+            f"After correction for {count} comparisons none can be significant: raise "
+            "evaluation.replicates."
         )
     certain = int((comparisons["p_permutation_holm"] < LEVEL).sum())
     return (
