@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 import soxr
 import torch
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, load_from_disk
 from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     GenerationConfig,
@@ -24,6 +24,7 @@ from transformers import (
 
 from hearing_asr.errors import InputError
 from hearing_asr.features import log_mel
+from hearing_asr.shards import write_shard
 from hearing_asr.transcribe import transcribe
 from hearing_asr.transcripts import TRANSCRIPT_COLUMNS, read_provenance, read_rows
 
@@ -398,6 +399,16 @@ def test_bad_datasets_and_settings(model_folder, logmel, tmp_path):
     fails("nowhere", model_folder, tmp_path / "nowhere", output)
     Dataset.from_list([{"text": "a"}]).save_to_disk(tmp_path / "texts")
     fails("texts.*log-Mel", model_folder, tmp_path / "texts", output)
+    write_logmel(made_up_clips(1), tmp_path / "one")
+    one = load_from_disk(tmp_path / "one")
+    one.select([]).save_to_disk(tmp_path / "empty")  # not a single shard
+    write_shard(tmp_path / "bare" / "data-00000-of-00001.arrow", one.features, [])
+    for name in ("state.json", "dataset_info.json"):
+        shutil.copy(tmp_path / "one" / name, tmp_path / "bare" / name)
+    fails("bare: no clips to transcribe", model_folder, tmp_path / "bare", output)
+    fails(
+        "empty: no clips to transcribe. Raise max_clips", model_folder, tmp_path / "empty", output
+    )
     fails("model.language", model_folder, logmel, output, language="klingon")
     fails("fr", model_folder, logmel, output, language="fr")
     fails("model.task", model_folder, logmel, output, task="sing")

@@ -177,14 +177,17 @@ def _load_model(folder: Path) -> WhisperForConditionalGeneration:
 
 
 def _load_clips(folder: Path) -> Dataset:
+    nothing = f"{folder}: no clips to transcribe. Raise max_clips of this split."
     try:
         clips = load_from_disk(folder)
+    except IndexError:  # what `datasets` makes of a folder without a single shard
+        raise InputError(nothing) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: not a log-Mel dataset ({error}). Build it first.") from error
     if not isinstance(clips, Dataset) or "logmel" not in clips.column_names:
         raise InputError(f"{folder}: not the log-Mel dataset of one split. Name its folder.")
     if len(clips) == 0:
-        raise InputError(f"{folder}: no clips to transcribe. Raise max_clips of this split.")
+        raise InputError(nothing)
     return clips
 
 
