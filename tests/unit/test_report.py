@@ -14,6 +14,7 @@ import yaml
 from hearing_asr.errors import InputError
 from hearing_asr.report import methods, numbers, rows, story
 from hearing_asr.report.examples import choose, compare, examples, sound
+from hearing_asr.report.page import _read as page_table
 from hearing_asr.report.page import caption
 from tests.conftest import ROOT
 from tests.unit.predicted import predictions
@@ -82,6 +83,10 @@ def test_the_summary_of_a_training_that_failed_and_of_gaps():
         ({}, "trained once, with one seed"),
         ({"seeds": 3}, "trained with 3 seeds"),
         ({"resampled": "utterances", "speakers": 1}, "All clips of the test split are of one"),
+        (
+            {"resampled": "utterances", "speakers": 1, "nameless_clips": 9},
+            "whom the corpus does not tell apart",
+        ),
         ({"resampled": "utterances", "speakers": 0}, "whom the corpus does not tell apart"),
         ({"speakers": 9, "effective_speakers": 9.0}, "has 9 speakers. What is called a 95 %"),
         ({"speakers": 4, "effective_speakers": 4.0}, "covers about 86 % over so few"),
@@ -100,6 +105,8 @@ def test_doubts_that_do_not_apply_are_not_told():
     assert told[1].startswith("Of 3 comparisons, 1 differ at 5 % by the permutation test over sp")
     one = story.doubts(interval_rows(resampled="utterances", speakers=1), COMPARISONS, SCORES)
     assert "test over utterances after Holm" in one[-1]
+    nameless = interval_rows(speakers=2, nameless_clips=500)
+    assert "Of 3 comparisons, 1 differ" in story.doubts(nameless, COMPARISONS, SCORES)[-1]
     few = story.doubts(interval_rows(), COMPARISONS, SCORES, (), 50)
     assert "50 permutations give no p-value below 0.02. After correction for 3" in few[-1]
     mixed = story.doubts(interval_rows(), COMPARISONS, SCORES, ["float16", "bfloat16"])
@@ -284,6 +291,18 @@ def test_places_of_the_machine_are_not_shown():
     assert "someone" not in shown
     assert '"release": "en"' in shown
     assert "openai/whisper-tiny" in shown
+
+
+def test_words_that_look_like_numbers_stay_words(tmp_path):
+    table = "model,variant,kind,reference,hypothesis,count,share\n"
+    table += "zero_shot,null,substitution,007,7,3,0.5\nzero_shot,null,insertion,,12,1,\n"
+    (tmp_path / "words.csv").write_text(table)
+    read = page_table(tmp_path / "words.csv")
+    assert read["reference"].tolist() == ["007", ""]
+    assert read["hypothesis"].tolist() == ["7", "12"]
+    assert read["variant"].tolist() == ["null", "null"]
+    assert read["count"].tolist() == [3, 1]
+    assert np.isnan(read["share"][1])
 
 
 def test_captions_are_filled_and_marked_up():

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 from docutils.core import publish_parts
+from markupsafe import Markup
 
 from hearing_asr.cells import ZERO_SHOT
 from hearing_asr.errors import InputError
@@ -90,13 +91,13 @@ def write_report(
 
 def _read(path: str | Path) -> pd.DataFrame:
     try:
-        # Names such as `null` are names; only empty numbers are missing.
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        # Names such as `null` or `007` are names; only empty numbers are missing.
+        texts = dict.fromkeys(NAMES, str)
+        table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable table ({error}). Delete it.") from error
-    for name in table.columns.intersection(NAMES):
-        table[name] = table[name].fillna("").astype(str)
-    return table
+    known = table.columns.intersection(NAMES)
+    return table.fillna(dict.fromkeys(known, ""))
 
 
 def _facts(
@@ -195,9 +196,9 @@ def _examples(sources: Sources, evaluation: Mapping[str, Any]) -> list:
     return examples(paths, matched, sources.audio) if paths and matched else []
 
 
-def caption(text: str, config: Mapping[str, Any]) -> jinja2.utils.markupsafe.Markup:
+def caption(text: str, config: Mapping[str, Any]) -> Markup:
     """A caption as Snakemake's report has it: Jinja2 with the configuration, reStructuredText."""
     known = {"snakemake": {"config": config, "wildcards": {"model": "each model"}}}
     filled = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text).render(known)
     parts = publish_parts(filled, writer="html5", settings_overrides=DOCUTILS)
-    return jinja2.utils.markupsafe.Markup(parts["body"])
+    return Markup(parts["body"])

@@ -115,7 +115,8 @@ def _few_speakers(row: pd.Series) -> list[str]:
     speakers, effective = int(row["speakers"]), row["effective_speakers"]
     told = []
     if row["resampled"] == "utterances":
-        whose = "one speaker" if speakers else "speakers whom the corpus does not tell apart"
+        alone = speakers and not row["nameless_clips"]
+        whose = "one speaker" if alone else "speakers whom the corpus does not tell apart"
         told.append(
             f"All clips of the test split are of {whose}, so intervals and tests are over "
             "utterances: they say nothing about other speakers."
@@ -154,10 +155,11 @@ def _seeds(intervals: pd.DataFrame) -> list[str]:
 
 def _significant(row: pd.Series, comparisons: pd.DataFrame, permutations: int) -> str:
     of, count = row["resampled"], len(comparisons)
-    least = 2.0 ** (1 - row["speakers"]) if of == "speakers" else 0.0
+    exchanged = row["speakers"] + row["nameless_clips"] if of == "speakers" else row["clips"]
+    least = 2.0 ** float(1 - exchanged)
     if least * count > LEVEL:
         return (
-            f"A test that exchanges {int(row['speakers'])} speakers gives no p-value below "
+            f"A test that exchanges {int(exchanged)} {of} gives no p-value below "
             f"{least:.2g}. After correction for {count} comparisons none can be significant here, "
             "however large the differences are."
         )
