@@ -202,7 +202,6 @@ def made_up_cells(clips: int = CLIPS, speakers: int = SPEAKERS):
         seeds=((None,),) * len(names),
         paths=np.array([f"{clip}.mp3" for clip in range(clips)]),
         speakers=np.array([f"speaker {number}" for number in who]),
-        durations=words[:, 0] / 2.5,
         counts=counts,
         excluded=0,
         by_seed={(*name, None): total for name, total in zip(names, totals, strict=True)},
@@ -211,7 +210,8 @@ def made_up_cells(clips: int = CLIPS, speakers: int = SPEAKERS):
 
 def compare(replicates: int) -> tuple[float, float]:
     """CPU seconds for both tables, and the peak memory of this process in MiB."""
-    from hearing_asr.comparisons import Draws, comparison_table, interval_table
+    from hearing_asr.comparisons import comparison_table, interval_table
+    from hearing_asr.uncertainty import Draws
 
     cells, draws = made_up_cells(), Draws(replicates, seed=1)
     watch = Stopwatch()

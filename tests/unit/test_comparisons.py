@@ -7,7 +7,6 @@ from scipy import stats
 
 from hearing_asr.cells import load_cells
 from hearing_asr.comparisons import (
-    Draws,
     comparison_table,
     effect_table,
     family,
@@ -15,6 +14,7 @@ from hearing_asr.comparisons import (
     write_comparisons,
 )
 from hearing_asr.significance import holm
+from hearing_asr.uncertainty import Draws
 from tests.unit.predicted import predictions
 
 DRAWS = Draws(replicates=2000, seed=1)

@@ -8,11 +8,10 @@ from datasets import Audio, Features, Value
 from hearing_asr.audio import encode_flac
 from hearing_asr.cells import load_cells
 from hearing_asr.clip_facts import FACTS, level, write_clip_facts
-from hearing_asr.comparisons import Draws
 from hearing_asr.errors import InputError
 from hearing_asr.groups import NOT_STATED, SMALL, Least, groupings, write_groups
 from hearing_asr.shards import write_shard
-from hearing_asr.uncertainty import ratio_intervals
+from hearing_asr.uncertainty import Draws, ratio_intervals
 from tests.unit.predicted import predictions, rewritten
 
 DRAWS = Draws(500, 1)

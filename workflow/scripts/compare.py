@@ -3,7 +3,8 @@
 from hearing_asr.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from hearing_asr.comparisons import Draws, write_comparisons
+    from hearing_asr.comparisons import write_comparisons
+    from hearing_asr.uncertainty import Draws
 
     params, output = snakemake.params, snakemake.output
     cells = [tuple(cell) for cell in params.cells]

@@ -3,8 +3,8 @@
 from hearing_asr.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from hearing_asr.comparisons import Draws
     from hearing_asr.groups import Least, write_groups
+    from hearing_asr.uncertainty import Draws
 
     params = snakemake.params
     cells = [tuple(cell) for cell in params.cells]

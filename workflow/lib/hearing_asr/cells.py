@@ -21,7 +21,7 @@ from hearing_asr.uncertainty import block_codes
 ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
 MIXED = "mixed"  # the model that was trained on all variants
 SUMMED = (*COUNT_COLUMNS, *RAW_COLUMNS, "wrong_clips", "clips")
-NEEDED = ("path", "client_id", "duration", "reference_normalized", *COUNT_COLUMNS, *RAW_COLUMNS)
+NEEDED = ("path", "client_id", "reference_normalized", *COUNT_COLUMNS, *RAW_COLUMNS)
 
 Key = tuple[str, str, int | None]  # model (what it was trained on), variant, seed
 Cell = tuple[str, str]  # model, variant
@@ -34,7 +34,7 @@ class Cells:
     Attributes:
         names: (model, variant) of each cell.
         seeds: of each cell, as many as files were read for it.
-        paths, speakers, durations: of the clips; `durations` in s.
+        paths, speakers: of the clips.
         counts: float64 (clips, cells, len(SUMMED)): means over the seeds.
         excluded: clips with an empty normalized reference, which are in nothing of the above.
         by_seed: totals (len(SUMMED),) of each file.
@@ -44,7 +44,6 @@ class Cells:
     seeds: tuple[tuple[int | None, ...], ...]
     paths: np.ndarray
     speakers: np.ndarray
-    durations: np.ndarray
     counts: np.ndarray
     excluded: int
     by_seed: Mapping[Key, np.ndarray]
@@ -134,7 +133,6 @@ def load_cells(files: Mapping[Key, str | Path]) -> Cells:
         seeds=tuple(tuple(seeds[cell]) for cell in summed),
         paths=clips.loc[scored, "path"].to_numpy(),
         speakers=clips.loc[scored, "client_id"].to_numpy(),
-        durations=clips.loc[scored, "duration"].to_numpy(dtype=float),
         counts=np.stack([summed[cell] / len(seeds[cell]) for cell in summed], axis=1),
         excluded=int((~scored).sum()),
         by_seed=by_seed,

@@ -12,7 +12,6 @@ All are differences on identical clips.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from hearing_asr.score_tables import write_csv
 from hearing_asr.scoring import RATES
 from hearing_asr.significance import holm, mapsswe, permutation_p_values
 from hearing_asr.uncertainty import (
+    Draws,
     block_sums,
     bootstrap,
     effective_blocks,
@@ -32,14 +32,6 @@ from hearing_asr.uncertainty import (
 
 EFFECTS = ("loss", "recovery", "remaining", "recovered")
 NO_LOSS = 0.01  # the lower end of a loss below which no share of it is formed
-
-
-@dataclass(frozen=True)
-class Draws:
-    """How chance is drawn: number of bootstrap replicates and of permutations, and the seed."""
-
-    replicates: int
-    seed: int
 
 
 def write_comparisons(

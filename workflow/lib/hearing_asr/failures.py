@@ -4,7 +4,6 @@ A flag describes a hypothesis, whether or not it is counted as an error in the r
 """
 
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,6 +55,6 @@ def failure_flags(clips: pd.DataFrame, language: str | None) -> dict[str, np.nda
     }
 
 
-def count_flags(clips: pd.DataFrame, flags: Sequence[str] = tuple(FLAGS)) -> dict[str, int]:
-    """How many clips have each flag."""
-    return {flag: int(clips[flag].sum()) for flag in flags}
+def count_flags(clips: pd.DataFrame) -> dict[str, int]:
+    """How many clips have each of FLAGS."""
+    return {flag: int(clips[flag].sum()) for flag in FLAGS}

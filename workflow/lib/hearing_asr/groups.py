@@ -10,11 +10,10 @@ import pandas as pd
 
 from hearing_asr.cells import Cells, Key, load_cells
 from hearing_asr.clip_facts import DEMOGRAPHICS, FACTS
-from hearing_asr.comparisons import Draws
 from hearing_asr.errors import InputError
 from hearing_asr.score_tables import write_csv
 from hearing_asr.transcripts import read_rows, some
-from hearing_asr.uncertainty import ratio_intervals, resampled_blocks
+from hearing_asr.uncertainty import Draws, ratio_intervals, resampled_blocks
 
 NOT_STATED = "not stated"
 SMALL = "groups too small"  # what is left of a grouping, together

@@ -11,6 +11,7 @@ only how often each block was drawn. One draw serves all columns: what is compar
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
@@ -21,6 +22,14 @@ TIE = 1e-12
 CHUNK_CELLS = 2_000_000  # draws that are held in memory at a time
 
 Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How chance is drawn: number of bootstrap replicates and of permutations, and the seed."""
+
+    replicates: int
+    seed: int
 
 
 def block_codes(names: Sequence[str]) -> np.ndarray:
