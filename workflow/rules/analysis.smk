@@ -41,6 +41,7 @@ rule groups:
             "cells",
             "clip_facts",
             "groups",
+            "names",
             "score_tables",
             "shards",
             "uncertainty",
@@ -79,6 +80,7 @@ rule calibration:
             "calibration",
             "calibration",
             "cells",
+            "names",
             "score_tables",
             "uncertainty",
             *SCORED,
@@ -142,7 +144,14 @@ if ENGLISH:
 
     rule phonemes:
         input:
-            code=code("phonemes", "phonemes", "pronunciation", "uncertainty", *SCORED),
+            code=code(
+                "phonemes",
+                "names",
+                "phonemes",
+                "pronunciation",
+                "uncertainty",
+                *SCORED,
+            ),
             predictions=FIRST_PREDICTIONS,
         output:
             phonemes=report(

@@ -8,9 +8,9 @@ rule plot_groups:
     input:
         code=code(
             "plot_groups",
+            "names",
             "plots/__init__",
             "plots/groups",
-            "plots/scores",
             "plots/style",
             "plots/tables",
         ),
@@ -45,9 +45,9 @@ rule plot_calibration:
     input:
         code=code(
             "plot_calibration",
+            "names",
             "plots/__init__",
             "plots/calibration",
-            "plots/scores",
             "plots/style",
             "plots/tables",
         ),
@@ -80,6 +80,7 @@ if ENGLISH:
         input:
             code=code(
                 "plot_phonemes",
+                "names",
                 "plots/__init__",
                 "plots/phonemes",
                 "plots/scores",
@@ -121,9 +122,9 @@ rule plot_information:
     input:
         code=code(
             "plot_information",
+            "names",
             "plots/__init__",
             "plots/information",
-            "plots/scores",
             "plots/style",
             "plots/tables",
         ),

@@ -35,14 +35,8 @@ from hearing_asr.config import (
     unknown_target,
     update,
 )
-from hearing_asr.config_checks import (
-    MIXED,
-    SHOWN_FORMATS,
-    STAGES,
-    UNMASKED,
-    ZERO_SHOT,
-    is_folder,
-)
+from hearing_asr.config_checks import SHOWN_FORMATS, STAGES, is_folder
+from hearing_asr.names import MIXED, UNMASKED, ZERO_SHOT
 from hearing_asr.errors import InputError
 from hearing_asr.training_settings import OPERATIONAL
 

@@ -274,6 +274,7 @@ rule plot_scores:
     input:
         code=code(
             "plot_scores",
+            "names",
             "plots/__init__",
             "plots/scores",
             "plots/style",

@@ -58,6 +58,7 @@ rule write_report:
             "audio",
             "mp3",
             "cells",
+            "names",
             "report/__init__",
             "report/examples",
             "report/methods",

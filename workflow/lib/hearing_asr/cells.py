@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 from hearing_asr.errors import InputError
+from hearing_asr.names import MIXED, ZERO_SHOT
 from hearing_asr.predictions import RAW_COLUMNS, read_predictions
 from hearing_asr.scoring import COUNT_COLUMNS, corpus_rates
 from hearing_asr.transcripts import read_provenance, some
 from hearing_asr.uncertainty import block_codes
 
-ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
-MIXED = "mixed"  # the model that was trained on all variants
 SUMMED = (*COUNT_COLUMNS, *RAW_COLUMNS, "wrong_clips", "clips")
 NEEDED = ("path", "client_id", "reference_normalized", *COUNT_COLUMNS, *RAW_COLUMNS)
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hearing_asr.cells import SUMMED, ZERO_SHOT, Cell, Cells, Key, load_cells, rates_of
+from hearing_asr.cells import SUMMED, Cell, Cells, Key, load_cells, rates_of
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.score_tables import write_csv
 from hearing_asr.scoring import RATES
 from hearing_asr.significance import holm, mapsswe, permutation_p_values

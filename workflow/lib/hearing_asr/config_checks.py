@@ -5,11 +5,9 @@ from pathlib import Path
 
 from hearing_asr.archive import is_archive
 from hearing_asr.errors import InputError
+from hearing_asr.names import MIXED, UNMASKED, ZERO_SHOT
 
-UNMASKED = "unmasked"  # the corpus itself, where a variant's name is expected
-MIXED = "mixed"  # the model that is trained on all variants
 SHOWN_FORMATS = ("png", "svg", "jpg")  # of figures, that browsers show as images
-ZERO_SHOT = "zero_shot"  # the base model, where a model's name is expected
 STAGES = ("corpus", "masking", "features", "training", "evaluation", "plots")
 RULES = (
     "all calibration check_splits clip_facts clip_table compare corpus_gather corpus_shard "

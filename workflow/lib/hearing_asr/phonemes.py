@@ -17,6 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.predictions import read_predictions
 from hearing_asr.pronunciation import coverage, pronounce, spoken_words
 from hearing_asr.uncertainty import ratio_intervals, resampled_blocks
@@ -41,7 +42,6 @@ PHONEME_CLASSES: Mapping[str, tuple[str, ...]] = {
 CLASS_OF = {phoneme: name for name, members in PHONEME_CLASSES.items() for phoneme in members}
 PHONEMES = tuple(CLASS_OF)
 
-ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
 COLUMNS = ("path", "client_id", "reference", "hypothesis", "reference_normalized")
 
 # What a phoneme of the reference became: the number of a phoneme, or

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hearing_asr.plots.scores import ZERO_SHOT
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.plots.style import MUTED, Files, figure, literal, series_style, shared_legend
 from hearing_asr.plots.tables import read_table
 

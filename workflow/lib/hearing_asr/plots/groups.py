@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hearing_asr.plots.scores import ZERO_SHOT
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,

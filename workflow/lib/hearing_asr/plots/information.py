@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from hearing_asr.errors import InputError
-from hearing_asr.plots.scores import ZERO_SHOT
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,

@@ -14,7 +14,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from hearing_asr.errors import InputError
-from hearing_asr.plots.scores import COLOR_MAP, ZERO_SHOT, text_color
+from hearing_asr.names import ZERO_SHOT
+from hearing_asr.plots.scores import COLOR_MAP, text_color
 from hearing_asr.plots.style import (
     BASELINE,
     MUTED,

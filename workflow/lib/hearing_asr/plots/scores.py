@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hearing_asr.errors import InputError
+from hearing_asr.names import MIXED, ZERO_SHOT
 from hearing_asr.plots.style import (
     BASELINE,
     COLORS,
@@ -24,8 +25,6 @@ from hearing_asr.plots.style import (
 )
 from hearing_asr.plots.tables import REMEDY, read_table
 
-ZERO_SHOT = "zero_shot"  # the model that was not fine-tuned
-MIXED = "mixed"  # the model that was trained on all variants
 RATES = ("wer", "wer_low", "wer_high")
 COLOR_MAP = "cividis_r"  # light is few errors, dark is many; told apart by everybody
 MISSING_COLOR = "#EEEEEE"

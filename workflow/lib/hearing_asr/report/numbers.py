@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hearing_asr.cells import MIXED, ZERO_SHOT, order_models
+from hearing_asr.cells import order_models
+from hearing_asr.names import MIXED, ZERO_SHOT
 
 NOTHING = "–"
 LATEX = {

@@ -11,10 +11,10 @@ import pandas as pd
 from docutils.core import publish_parts
 from markupsafe import Markup
 
-from hearing_asr.cells import ZERO_SHOT
 from hearing_asr.errors import InputError
 from hearing_asr.files import atomic_path
 from hearing_asr.joblog import log
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.report import methods, numbers, rows, story
 from hearing_asr.report.examples import LONGEST, choose, data_uri, examples
 from hearing_asr.transcripts import read_provenance

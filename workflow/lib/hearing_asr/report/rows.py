@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hearing_asr.cells import ZERO_SHOT, order_models
+from hearing_asr.cells import order_models
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.report.numbers import NOTHING, model_name
 
 MOST_WORDS = 12  # confusions shown per variant; the table has more

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from hearing_asr.cells import ZERO_SHOT
+from hearing_asr.names import ZERO_SHOT
 from hearing_asr.report.numbers import NOTHING, between, percent, points
 
 # Speakers below which 95 % intervals cover less, and how much: docs/statistics.md.
